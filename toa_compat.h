@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The only file that knows kernel versions. The others read like the newest mainline kernel;
+ * what that kernel lacks or calls differently is mended here.
+ */
+#ifndef TOA_COMPAT_H
+#define TOA_COMPAT_H
+
+#include <linux/version.h>
+#include <linux/in6.h>
+#include <linux/ipv6.h>
+#include <linux/kprobes.h>
+#include <linux/net.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include <net/inet_connection_sock.h>
+#include <net/inet_sock.h>
+#include <net/ipv6.h>
+#include <net/net_namespace.h>
+#include <net/request_sock.h>
+
+#ifndef CONFIG_64BIT
+#error "TOA: only 64-bit kernels are supported"
+#endif
+#ifndef CONFIG_KRETPROBES
+#error "TOA: this kernel is built without kretprobes (CONFIG_KPROBES); toa cannot work on it"
+#endif
+#ifndef CONFIG_NETFILTER
+#error "TOA: this kernel is built without CONFIG_NETFILTER, which carries the getsockopt"
+#endif
+#ifndef CONFIG_PROC_FS
+#error "TOA: this kernel is built without CONFIG_PROC_FS, which carries the counters"
+#endif
+
+/*
+ * Signatures: asked of the headers at hand, because stable updates change them too.
+ */
+
+/**
+ * TOA_GETNAME_PEER - which argument of inet_getname() is @peer
+ *
+ * The third one since 4.17, the fourth one before (int *uaddr_len stood in between).
+ */
+#define TOA_GETNAME_PEER \
+	(__builtin_types_compatible_p(typeof(((struct proto_ops *)0)->getname), \
+				      int (*)(struct socket *, struct sockaddr *, int *, int)) \
+	 ? 3 : 2)
+
+/**
+ * TOA_SYN_RECV_OWN_REQ - true if syn_recv_sock() tells by *own_req whose the request was
+ *
+ * It does since 4.4; before, the listener was locked and every child was the caller's.
+ */
+#define TOA_SYN_RECV_OWN_REQ \
+	(!__builtin_types_compatible_p( \
+		typeof(((struct inet_connection_sock_af_ops *)0)->syn_recv_sock), \
+		struct sock *(*)(struct sock *, struct sk_buff *, struct request_sock *, \
+				 struct dst_entry *)))
+
+/* Arguments of a function at its entry, and the record that belongs to a return probe. */
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 20, 0)
+static inline unsigned long toa_regs_arg(struct pt_regs *regs, unsigned int n)
+{
+	return regs_get_kernel_argument(regs, n);
+}
+#elif defined(CONFIG_X86_64)
+static inline unsigned long toa_regs_arg(struct pt_regs *regs, unsigned int n)
+{
+	switch (n) {
+	case 0: return regs->di;
+	case 1: return regs->si;
+	case 2: return regs->dx;
+	case 3: return regs->cx;
+	case 4: return regs->r8;
+	case 5: return regs->r9;
+	}
+	return 0;
+}
+#elif defined(CONFIG_ARM64)
+static inline unsigned long toa_regs_arg(struct pt_regs *regs, unsigned int n)
+{
+	return regs->regs[n];
+}
+#else
+#error "TOA: reading function arguments is not known for this architecture before Linux 4.20"
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
+static inline struct kretprobe *get_kretprobe(struct kretprobe_instance *ri)
+{
+	return ri->rp;
+}
+#endif
+
+/* Tasks: io_uring's workers act for an application; kernels before 5.7 have none. */
+
+#ifndef PF_IO_WORKER
+#define PF_IO_WORKER 0
+#endif
+
+/* Sockets */
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 2, 0)
+static inline int toa_sock_create_kern(int family, struct socket **sock)
+{
+	return sock_create_kern(&init_net, family, SOCK_STREAM, IPPROTO_TCP, sock);
+}
+#else
+static inline int toa_sock_create_kern(int family, struct socket **sock)
+{
+	return sock_create_kern(family, SOCK_STREAM, IPPROTO_TCP, sock);
+}
+#endif
+
+#if IS_ENABLED(CONFIG_IPV6)
+static inline const struct in6_addr *toa_v6_daddr(const struct sock *sk)
+{
+	return &sk->sk_v6_daddr;
+}
+
+static inline const struct in6_addr *toa_v6_rcv_saddr(const struct sock *sk)
+{
+	return &sk->sk_v6_rcv_saddr;
+}
+#else
+static inline const struct in6_addr *toa_v6_daddr(const struct sock *sk)
+{
+	return &in6addr_any;
+}
+
+static inline const struct in6_addr *toa_v6_rcv_saddr(const struct sock *sk)
+{
+	return &in6addr_any;
+}
+#endif
+
+/**
+ * toa_net_id() - the number that tells a network namespace from every other living one
+ * @net: the namespace
+ *
+ * Return: its inode number, as in /proc/PID/ns/net.
+ */
+static inline u32 toa_net_id(const struct net *net)
+{
+	return net->ns.inum;
+}
+
+/* Memory */
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(4, 12, 0)
+#define SLAB_TYPESAFE_BY_RCU SLAB_DESTROY_BY_RCU
+
+static inline void *kvzalloc(size_t size, gfp_t flags)
+{
+	return vzalloc(size);
+}
+
+static inline void kvfree(const void *p)
+{
+	vfree(p);
+}
+#endif
+
+#ifndef CONFIG_PREEMPT_RT
+#ifdef CONFIG_PREEMPT_RT_FULL
+#define CONFIG_PREEMPT_RT 1
+#endif
+#endif
+
+/* /proc */
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 6, 0)
+#define TOA_PROC_SEQ_OPS(name, open_fn, release_fn) \
+	static const struct proc_ops name = { \
+		.proc_open = open_fn, \
+		.proc_read = seq_read, \
+		.proc_lseek = seq_lseek, \
+		.proc_release = release_fn, \
+	}
+#else
+#define TOA_PROC_SEQ_OPS(name, open_fn, release_fn) \
+	static const struct file_operations name = { \
+		.owner = THIS_MODULE, \
+		.open = open_fn, \
+		.read = seq_read, \
+		.llseek = seq_lseek, \
+		.release = release_fn, \
+	}
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 17, 0)
+#define pde_data(inode) PDE_DATA(inode)
+#endif
+
+#endif /* TOA_COMPAT_H */

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Addresses seen in a SYN, kept until that handshake completes.
+ *
+ * The memory is fixed: a number of slots is allocated at load. When all are in use, the slot that
+ * was filled first is taken again, so that a flood of SYNs costs no memory and an honest handshake
+ * has as long as the flood needs to fill all slots.
+ */
+#include "toa_internal.h"
+
+#include <linux/jhash.h>
+#include <linux/list.h>
+#include <linux/log2.h>
+#include <linux/random.h>
+#include <linux/spinlock.h>
+
+enum {
+	/* No request lives that long: the kernel gives up after 63 s, by default. */
+	SLOT_MAX_AGE_SECONDS = 256,
+	FLOW_WORDS_V4 = 5,
+	FLOW_WORDS_V6 = 11,
+};
+
+struct slot {
+	struct hlist_node chain;	/* in buckets[]; unhashed: the slot is free */
+	struct list_head order;
+	struct toa_flow flow;
+	struct toa_addrs addrs;
+	u32 born;			/* toa_seconds() */
+};
+
+static struct slot *slots;
+static struct hlist_head *buckets;
+static unsigned int bucket_mask;
+static u32 hash_key __read_mostly;
+
+/* Protects the chains, the order and the contents of all slots, and @used's writers. */
+static DEFINE_RAW_SPINLOCK(slots_lock);
+static LIST_HEAD(order);		/* free slots, then the used ones, oldest first */
+static unsigned int used;
+
+static struct hlist_head *bucket_of(const struct toa_flow *flow)
+{
+	unsigned int words = flow->addr[2] | flow->addr[3] | flow->addr[4] | flow->addr[5] |
+			     flow->addr[6] | flow->addr[7] ? FLOW_WORDS_V6 : FLOW_WORDS_V4;
+
+	BUILD_BUG_ON(sizeof(*flow) != FLOW_WORDS_V6 * sizeof(u32));
+	return &buckets[jhash2((const u32 *)flow, words, hash_key) & bucket_mask];
+}
+
+static struct slot *find_locked(const struct hlist_head *bucket, const struct toa_flow *flow)
+{
+	struct slot *slot;
+
+	hlist_for_each_entry(slot, bucket, chain)
+		if (memcmp(&slot->flow, flow, sizeof(*flow)) == 0)
+			return slot;
+	return NULL;
+}
+
+static void release_locked(struct slot *slot)
+{
+	hlist_del_init(&slot->chain);
+	list_move(&slot->order, &order);
+	WRITE_ONCE(used, used - 1);
+}
+
+/**
+ * toa_handshake_idle() - ask whether there is anything to find
+ *
+ * Context: any.
+ * Return: true if no handshake is kept, so that toa_handshake_find() need not be called.
+ */
+bool toa_handshake_idle(void)
+{
+	return READ_ONCE(used) == 0;
+}
+
+/**
+ * toa_handshake_put() - keep the addresses that a SYN carried
+ * @flow:  the handshake
+ * @addrs: its addresses
+ *
+ * Replaces what is kept for the same handshake.
+ *
+ * Context: any; takes slots_lock.
+ */
+void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs)
+{
+	struct hlist_head *bucket = bucket_of(flow);
+	bool evicted = false;
+	unsigned long flags;
+	struct slot *slot;
+
+	raw_spin_lock_irqsave(&slots_lock, flags);
+	slot = find_locked(bucket, flow);
+	if (!slot) {
+		slot = list_first_entry(&order, struct slot, order);
+		evicted = !hlist_unhashed(&slot->chain);
+		if (evicted)
+			release_locked(slot);
+		slot->flow = *flow;
+		hlist_add_head(&slot->chain, bucket);
+		WRITE_ONCE(used, used + 1);
+	}
+	slot->addrs = *addrs;
+	slot->born = toa_seconds();
+	list_move_tail(&slot->order, &order);
+	raw_spin_unlock_irqrestore(&slots_lock, flags);
+	if (evicted)
+		toa_stat_inc(TOA_STAT_SYN_EVICTED);
+}
+
+/**
+ * toa_handshake_find() - get the addresses that a handshake's SYN carried
+ * @flow:    the handshake
+ * @release: it is completed, nobody will ask again
+ * @addrs:   where to put them; untouched if there are none
+ *
+ * Context: any; takes slots_lock, unless the bucket is empty.
+ * Return: true if there were any.
+ */
+bool toa_handshake_find(const struct toa_flow *flow, bool release, struct toa_addrs *addrs)
+{
+	struct hlist_head *bucket = bucket_of(flow);
+	unsigned long flags;
+	struct slot *slot;
+	bool found = false;
+
+	if (!READ_ONCE(bucket->first))
+		return false;
+	raw_spin_lock_irqsave(&slots_lock, flags);
+	slot = find_locked(bucket, flow);
+	if (slot) {
+		found = toa_seconds() - slot->born <= SLOT_MAX_AGE_SECONDS;
+		if (found)
+			*addrs = slot->addrs;
+		if (release)
+			release_locked(slot);
+	}
+	raw_spin_unlock_irqrestore(&slots_lock, flags);
+	return found;
+}
+
+/**
+ * toa_handshake_purge() - forget all handshakes of a namespace
+ * @net: its toa_net_id()
+ *
+ * Context: process; takes slots_lock for one slot at a time.
+ */
+void toa_handshake_purge(u32 net)
+{
+	unsigned long flags;
+	unsigned int i;
+
+	for (i = 0; i < toa_syn_slots && !toa_handshake_idle(); i++) {
+		raw_spin_lock_irqsave(&slots_lock, flags);
+		if (!hlist_unhashed(&slots[i].chain) && slots[i].flow.net == net)
+			release_locked(&slots[i]);
+		raw_spin_unlock_irqrestore(&slots_lock, flags);
+	}
+}
+
+/**
+ * toa_handshake_init() - allocate the slots, as many as the parameter syn_slots says
+ *
+ * Context: process.
+ * Return: 0 or -ENOMEM.
+ */
+int __init toa_handshake_init(void)
+{
+	unsigned int i, count;
+
+	if (!toa_syn_slots)
+		return 0;
+	count = roundup_pow_of_two(toa_syn_slots) / 2 ?: 1;
+	slots = vzalloc(sizeof(*slots) * toa_syn_slots);
+	buckets = vzalloc(sizeof(*buckets) * count);
+	if (!slots || !buckets) {
+		pr_err("no memory for %u handshake slots: lower the parameter syn_slots\n",
+		       toa_syn_slots);
+		toa_handshake_exit();
+		return -ENOMEM;
+	}
+	bucket_mask = count - 1;
+	get_random_bytes(&hash_key, sizeof(hash_key));
+	for (i = 0; i < toa_syn_slots; i++)
+		list_add_tail(&slots[i].order, &order);
+	return 0;
+}
+
+/**
+ * toa_handshake_exit() - free the slots
+ *
+ * Context: process, when no hook is attached any more.
+ */
+void toa_handshake_exit(void)
+{
+	vfree(buckets);
+	vfree(slots);
+}

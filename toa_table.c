@@ -1,0 +1,814 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The per-socket table and /proc/net/toa_table.
+ *
+ * Entries are found by the address of their struct sock, which is never dereferenced for it.
+ * Readers take no lock. Three things make that work:
+ *
+ * - Entries come from a SLAB_TYPESAFE_BY_RCU cache and are freed without a grace period. A reader
+ *   may thus step onto an entry that is being reused in another chain. Each chain ends with a mark
+ *   of its own: a reader that arrives at another chain's mark starts again, and one that has found
+ *   its entry copies it and then looks whether it still belongs to the socket.
+ * - The table grows by a work item that moves entries to a table of twice the size, the last of a
+ *   chain first: a reader who follows a moved entry out of the chain has missed nothing of it. A
+ *   reader looks in the old table first, then in the new one.
+ * - A lock covers the buckets whose hashes begin with the same bits, in both tables, so that
+ *   writers need to know nothing about growing but to look in both.
+ */
+#include "toa_internal.h"
+
+#include <linux/random.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+enum {
+	TABLE_BITS_MIN = 10,
+	TABLE_BITS_MAX = 28,
+	LOCK_BITS = 8,			/* at most TABLE_BITS_MIN: a lock covers whole buckets */
+	READER_RETRIES = 16,
+	POOL_ENTRIES = 4096,
+};
+
+/* All in network byte order; IPv4 addresses stand as IPv4-mapped ones. */
+struct tuple {
+	struct in6_addr laddr;
+	struct in6_addr raddr;
+	__be16 lport;
+	__be16 rport;
+};
+
+struct entry {
+	struct entry __rcu *next;	/* or the chain's end mark; readers may follow it at any time */
+	union {
+		const struct sock *sk;		/* NULL: not in the table */
+		struct entry *pool_next;	/* in the pool; equals no socket's address */
+	};
+	u32 net;
+	u32 born;			/* toa_seconds() */
+	struct tuple tuple;
+	struct toa_addrs addrs;
+};
+
+struct table {
+	struct table __rcu *bigger;	/* entries are moving there */
+	unsigned int bits;
+	struct entry __rcu *head[];
+};
+
+static struct table __rcu *table;
+static struct kmem_cache *cache;
+static atomic_t entries = ATOMIC_INIT(0);
+static u64 hash_seed __read_mostly;
+static u64 hash_factor __read_mostly;
+
+/* Protects the chains of the buckets whose hashes begin with the lock's number. */
+static struct {
+	raw_spinlock_t lock;
+} ____cacheline_aligned_in_smp locks[1 << LOCK_BITS];
+
+/*
+ * Hashing and chains
+ */
+
+/*
+ * Multiply-shift with random parameters: sockets' addresses are not for an attacker to choose. The
+ * factor is odd, so that different sockets have different hashes, and the seed's low bits are 0,
+ * so that the hash's are.
+ */
+static u64 hash_of(const struct sock *sk)
+{
+	return ((unsigned long)sk ^ hash_seed) * hash_factor;
+}
+
+static raw_spinlock_t *lock_of(u64 hash)
+{
+	return &locks[hash >> (64 - LOCK_BITS)].lock;
+}
+
+static struct entry __rcu **bucket_of(struct table *t, u64 hash)
+{
+	return &t->head[hash >> (64 - t->bits)];
+}
+
+/* The end mark of a chain: the address of its bucket, made odd. */
+static struct entry *end_of(struct entry __rcu **bucket)
+{
+	return (struct entry *)((unsigned long)bucket | 1);
+}
+
+static bool is_end(const struct entry *e)
+{
+	return (unsigned long)e & 1;
+}
+
+static struct entry *next_locked(struct entry __rcu **link)
+{
+	return rcu_dereference_protected(*link, 1);
+}
+
+static struct table *table_alloc(unsigned int bits)
+{
+	struct table *t = kvzalloc(sizeof(*t) + (sizeof(t->head[0]) << bits), GFP_KERNEL);
+	unsigned long i;
+
+	if (!t)
+		return NULL;
+	t->bits = bits;
+	for (i = 0; i < 1UL << bits; i++)
+		RCU_INIT_POINTER(t->head[i], end_of(&t->head[i]));
+	return t;
+}
+
+/*
+ * Entries
+ *
+ * A kprobe handler under PREEMPT_RT may not call the slab allocator: there, entries come from and
+ * go to a pool that a work item keeps half full.
+ */
+
+static struct entry *pool;		/* linked through @pool_next */
+static unsigned int pool_count;
+static DEFINE_RAW_SPINLOCK(pool_lock);	/* protects both */
+
+static bool need_pool(void)
+{
+	return IS_ENABLED(CONFIG_PREEMPT_RT) && !preemptible();
+}
+
+static void pool_push(struct entry *e)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&pool_lock, flags);
+	WRITE_ONCE(e->pool_next, pool);
+	pool = e;
+	pool_count++;
+	raw_spin_unlock_irqrestore(&pool_lock, flags);
+}
+
+static struct entry *pool_pop(void)
+{
+	unsigned long flags;
+	struct entry *e;
+
+	raw_spin_lock_irqsave(&pool_lock, flags);
+	e = pool;
+	if (e) {
+		pool = e->pool_next;
+		pool_count--;
+	}
+	raw_spin_unlock_irqrestore(&pool_lock, flags);
+	return e;
+}
+
+static void pool_work_fn(struct work_struct *work)
+{
+	struct entry *e;
+
+	while (READ_ONCE(pool_count) < POOL_ENTRIES / 2) {
+		e = kmem_cache_alloc(cache, GFP_KERNEL);
+		if (!e)
+			break;
+		pool_push(e);
+	}
+	while (READ_ONCE(pool_count) > POOL_ENTRIES) {
+		e = pool_pop();
+		if (!e)
+			break;
+		kmem_cache_free(cache, e);
+	}
+}
+
+static DECLARE_WORK(pool_work, pool_work_fn);
+
+static struct entry *entry_alloc(void)
+{
+	struct entry *e;
+
+	if (!need_pool())
+		return kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN);
+	e = pool_pop();
+	if (READ_ONCE(pool_count) < POOL_ENTRIES / 4)
+		schedule_work(&pool_work);
+	return e;
+}
+
+static void entry_free(struct entry *e)
+{
+	if (e->addrs.have & TOA_HAVE_V6)
+		toa_stat_inc(TOA_STAT_IP6_FREE);
+	atomic_dec(&entries);
+	/* Tell readers who stand on it, before somebody else can fill it. */
+	WRITE_ONCE(e->sk, NULL);
+	if (!need_pool()) {
+		kmem_cache_free(cache, e);
+		return;
+	}
+	pool_push(e);
+	if (READ_ONCE(pool_count) > POOL_ENTRIES)
+		schedule_work(&pool_work);
+}
+
+/*
+ * Growing
+ */
+
+static void move_bucket(struct table *from, unsigned long b, struct table *to)
+{
+	struct entry __rcu **bucket = &from->head[b];
+	u64 hash = (u64)b << (64 - from->bits);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(lock_of(hash), flags);
+	while (!is_end(next_locked(bucket))) {
+		struct entry __rcu **link = bucket, **dest;
+		struct entry *e;
+
+		while (!is_end(next_locked(&next_locked(link)->next)))
+			link = &next_locked(link)->next;
+		e = next_locked(link);
+		dest = bucket_of(to, hash_of(e->sk));
+		rcu_assign_pointer(e->next, next_locked(dest));
+		rcu_assign_pointer(*dest, e);
+		/* A reader who finds the entry gone from here must find it there. */
+		rcu_assign_pointer(*link, end_of(bucket));
+	}
+	raw_spin_unlock_irqrestore(lock_of(hash), flags);
+}
+
+static void grow_work_fn(struct work_struct *work)
+{
+	struct table *old = rcu_dereference_protected(table, 1);	/* written only here */
+	unsigned int bits = old->bits;
+	struct table *bigger;
+	unsigned long b;
+
+	while (bits < TABLE_BITS_MAX && (unsigned int)atomic_read(&entries) >> bits)
+		bits++;
+	if (bits == old->bits)
+		return;
+	/* Without memory the chains get longer, that is all. */
+	bigger = table_alloc(bits);
+	if (!bigger)
+		return;
+	rcu_assign_pointer(old->bigger, bigger);
+	for (b = 0; b < 1UL << old->bits; b++) {
+		move_bucket(old, b, bigger);
+		cond_resched();
+	}
+	rcu_assign_pointer(table, bigger);
+	synchronize_rcu();
+	kvfree(old);
+}
+
+static DECLARE_WORK(grow_work, grow_work_fn);
+
+/*
+ * Readers
+ */
+
+static bool is_ipv4(const struct sock *sk)
+{
+	return sk->sk_family == AF_INET || ipv6_addr_v4mapped(toa_v6_daddr(sk));
+}
+
+static void set_mapped(struct in6_addr *addr, __be32 v4)
+{
+	addr->s6_addr32[0] = 0;
+	addr->s6_addr32[1] = 0;
+	addr->s6_addr32[2] = htonl(0xffff);
+	addr->s6_addr32[3] = v4;
+}
+
+/* inet_daddr of an IPv6 connection is a constant, sk_v6_daddr of an IPv4 socket not always set. */
+static void tuple_of(const struct sock *sk, bool ipv4, struct tuple *t)
+{
+	const struct inet_sock *inet = inet_sk(sk);
+
+	if (ipv4) {
+		set_mapped(&t->laddr, inet->inet_rcv_saddr);
+		set_mapped(&t->raddr, inet->inet_daddr);
+	} else {
+		t->laddr = *toa_v6_rcv_saddr(sk);
+		t->raddr = *toa_v6_daddr(sk);
+	}
+	t->lport = inet->inet_sport;
+	t->rport = inet->inet_dport;
+}
+
+static bool matches(const struct entry *e, const struct sock *sk)
+{
+	struct tuple t;
+
+	if (e->net != toa_net_id(sock_net(sk)))
+		return false;
+	tuple_of(sk, is_ipv4(sk), &t);
+	return memcmp(&e->tuple, &t, sizeof(t)) == 0;
+}
+
+/*
+ * The link that leads to a socket's entry, or NULL. The caller holds the lock and the RCU read
+ * lock.
+ */
+static struct entry __rcu **find_locked(const struct sock *sk, u64 hash)
+{
+	struct table *t;
+
+	for (t = rcu_dereference(table); t; t = rcu_dereference(t->bigger)) {
+		struct entry __rcu **link = bucket_of(t, hash);
+
+		for (; !is_end(next_locked(link)); link = &next_locked(link)->next)
+			if (next_locked(link)->sk == sk)
+				return link;
+	}
+	return NULL;
+}
+
+static struct entry *find_under_lock(const struct sock *sk, u64 hash)
+{
+	struct entry __rcu **link;
+	unsigned long flags;
+	struct entry *e = NULL;
+
+	raw_spin_lock_irqsave(lock_of(hash), flags);
+	link = find_locked(sk, hash);
+	if (link)
+		e = next_locked(link);
+	raw_spin_unlock_irqrestore(lock_of(hash), flags);
+	return e;
+}
+
+/* The caller holds the RCU read lock, and checks @sk again when it has read the entry. */
+static struct entry *find(const struct sock *sk)
+{
+	unsigned int retries = READER_RETRIES;
+	u64 hash = hash_of(sk);
+	struct table *t = rcu_dereference(table);
+
+	while (t) {
+		struct entry __rcu **bucket = bucket_of(t, hash);
+		struct entry *e;
+
+		for (e = rcu_dereference_raw(*bucket); !is_end(e); e = rcu_dereference_raw(e->next))
+			if (READ_ONCE(e->sk) == sk)
+				return e;
+		if (likely(e == end_of(bucket)))
+			t = rcu_dereference(t->bigger);
+		else if (!retries--)
+			return find_under_lock(sk, hash);
+	}
+	return NULL;
+}
+
+/**
+ * toa_table_has() - ask whether toa_table_find() is worth a call
+ * @sk: the socket
+ *
+ * Context: any.
+ * Return: true if there is an entry under this address.
+ */
+bool toa_table_has(const struct sock *sk)
+{
+	bool has;
+
+	rcu_read_lock();
+	has = find(sk);
+	rcu_read_unlock();
+	return has;
+}
+
+/**
+ * toa_table_find() - get the real client's addresses of a connection
+ * @sk:    the socket; the caller has a reference
+ * @addrs: where to put them
+ *
+ * Context: any, takes no lock.
+ * Return: true if the connection is still the one that the entry was made for.
+ */
+bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs)
+{
+	const struct entry *e;
+	bool found = false;
+
+	rcu_read_lock();
+	e = find(sk);
+	if (e && matches(e, sk)) {
+		*addrs = e->addrs;
+		smp_rmb();	/* pairs with the store of @sk behind the others in insert */
+		found = READ_ONCE(e->sk) == sk;
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/*
+ * Writers
+ */
+
+static struct entry *unlink_locked(const struct sock *sk, u64 hash)
+{
+	struct entry __rcu **link = find_locked(sk, hash);
+	struct entry *e;
+
+	if (!link)
+		return NULL;
+	e = next_locked(link);
+	rcu_assign_pointer(*link, next_locked(&e->next));
+	return e;
+}
+
+static void link_locked(struct entry *e, u64 hash)
+{
+	struct table *t = rcu_dereference(table), *bigger;
+	struct entry __rcu **bucket;
+
+	while ((bigger = rcu_dereference(t->bigger)))
+		t = bigger;
+	bucket = bucket_of(t, hash);
+	RCU_INIT_POINTER(e->next, next_locked(bucket));
+	rcu_assign_pointer(*bucket, e);
+}
+
+/**
+ * toa_table_insert() - remember the real client of a new connection
+ * @sk:    the new socket, locked, not yet seen by any other
+ * @ipv4:  it is an IPv4 connection, whatever the socket's family
+ * @addrs: its addresses, at least one
+ *
+ * Replaces what is there under this address. When it cannot be done, that is counted.
+ *
+ * Context: any; takes a bucket's lock.
+ * Return: true if they are remembered.
+ */
+bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *addrs)
+{
+	struct entry *e, *stale;
+	u64 hash = hash_of(sk);
+	unsigned long flags;
+	unsigned int count;
+
+	count = atomic_inc_return(&entries);
+	if (count > READ_ONCE(toa_table_max)) {
+		toa_stat_inc(TOA_STAT_TABLE_FULL);
+		goto refused;
+	}
+	e = entry_alloc();
+	if (!e) {
+		toa_stat_inc(TOA_STAT_ALLOC_FAILED);
+		goto refused;
+	}
+	e->net = toa_net_id(sock_net(sk));
+	e->born = toa_seconds();
+	tuple_of(sk, ipv4, &e->tuple);
+	e->addrs = *addrs;
+	/* Readers who still stand on the entry's last life see the socket last. */
+	smp_store_release(&e->sk, sk);
+	if (addrs->have & TOA_HAVE_V6)
+		toa_stat_inc(TOA_STAT_IP6_ALLOC);
+
+	rcu_read_lock();
+	raw_spin_lock_irqsave(lock_of(hash), flags);
+	stale = unlink_locked(sk, hash);
+	link_locked(e, hash);
+	if (count >> rcu_dereference(table)->bits)
+		schedule_work(&grow_work);
+	raw_spin_unlock_irqrestore(lock_of(hash), flags);
+	rcu_read_unlock();
+	if (stale)
+		entry_free(stale);
+	return true;
+
+refused:
+	atomic_dec(&entries);
+	/* What is there under this address was another connection's. */
+	toa_table_remove(sk);
+	return false;
+}
+
+/**
+ * toa_table_remove() - forget a connection
+ * @sk: its socket, which may be about to be freed
+ *
+ * Context: any; takes a bucket's lock if there is an entry.
+ */
+void toa_table_remove(const struct sock *sk)
+{
+	u64 hash = hash_of(sk);
+	struct entry *e = NULL;
+	unsigned long flags;
+
+	rcu_read_lock();
+	if (find(sk)) {
+		raw_spin_lock_irqsave(lock_of(hash), flags);
+		e = unlink_locked(sk, hash);
+		raw_spin_unlock_irqrestore(lock_of(hash), flags);
+	}
+	rcu_read_unlock();
+	if (e)
+		entry_free(e);
+}
+
+/*
+ * Walking: in the order of the hashes, so that neither growing nor removing in between hides or
+ * repeats an entry.
+ */
+
+static struct entry *least_of(struct entry __rcu **bucket, u64 from, struct entry *least)
+{
+	struct entry *e;
+
+	for (e = next_locked(bucket); !is_end(e); e = next_locked(&e->next))
+		if (hash_of(e->sk) >= from && (!least || hash_of(e->sk) < hash_of(least->sk)))
+			least = e;
+	return least;
+}
+
+/* The first entry from a hash on, in that hash's bucket and where its entries are moving to. */
+static struct entry *first_locked(struct table *t, u64 from)
+{
+	struct entry *least = least_of(bucket_of(t, from), from, NULL);
+	struct table *bigger = rcu_dereference(t->bigger);
+	struct entry __rcu **bucket, **end;
+
+	if (!bigger)
+		return least;
+	bucket = bucket_of(bigger, from >> (64 - t->bits) << (64 - t->bits));
+	for (end = bucket + (1UL << (bigger->bits - t->bits)); bucket < end; bucket++)
+		least = least_of(bucket, from, least);
+	return least;
+}
+
+static bool bucket_empty(struct table *t, u64 hash)
+{
+	return is_end(rcu_dereference(*bucket_of(t, hash))) && !rcu_access_pointer(t->bigger);
+}
+
+/**
+ * walk() - find the next entry in the order of the hashes
+ * @from: where to begin; moved to the hash of what was found
+ * @copy: where to put it
+ *
+ * Holds one bucket's lock at a time, and none when it returns.
+ *
+ * Context: process, may sleep.
+ * Return: false behind the last one.
+ */
+static bool walk(u64 *from, struct entry *copy)
+{
+	for (;;) {
+		unsigned int budget = 4096;
+
+		rcu_read_lock();
+		while (budget--) {
+			struct table *t = rcu_dereference(table);
+			struct entry *e = NULL;
+			unsigned long flags;
+
+			if (!bucket_empty(t, *from)) {
+				raw_spin_lock_irqsave(lock_of(*from), flags);
+				e = first_locked(t, *from);
+				if (e)
+					*copy = *e;
+				raw_spin_unlock_irqrestore(lock_of(*from), flags);
+			}
+			if (e) {
+				rcu_read_unlock();
+				*from = hash_of(copy->sk);
+				return true;
+			}
+			*from = ((*from >> (64 - t->bits)) + 1) << (64 - t->bits);
+			if (!*from) {
+				rcu_read_unlock();
+				return false;
+			}
+		}
+		rcu_read_unlock();
+		cond_resched();
+	}
+}
+
+/**
+ * toa_table_purge() - forget all connections of a namespace
+ * @net: its toa_net_id(), or 0 for all namespaces
+ *
+ * Context: process, may sleep.
+ */
+void toa_table_purge(u32 net)
+{
+	struct entry copy;
+	u64 from = 0;
+
+	if (!atomic_read(&entries))
+		return;
+	for (; walk(&from, &copy); from++)
+		if (!net || copy.net == net)
+			toa_table_remove(copy.sk);
+}
+
+/*
+ * /proc/net/toa_table
+ */
+
+struct reader {
+	u32 net;			/* 0: all namespaces */
+	struct entry entry;		/* what is shown now */
+};
+
+/*
+ * Position 0 is the header. Behind it, a position is half the hash of the entry that is shown,
+ * and one: the hash is even.
+ */
+static void *table_seek(struct reader *r, u64 from, loff_t *pos)
+{
+	void *found = NULL;
+
+	while (walk(&from, &r->entry)) {
+		if (!r->net || r->entry.net == r->net) {
+			found = r;
+			break;
+		}
+		from += 2;
+		if (signal_pending(current)) {
+			found = ERR_PTR(-EINTR);
+			break;
+		}
+	}
+	*pos = found ? (loff_t)(from / 2) + 1 : LLONG_MAX;
+	return found;
+}
+
+static void *table_start(struct seq_file *seq, loff_t *pos)
+{
+	if (!*pos)
+		return SEQ_START_TOKEN;
+	if (*pos == LLONG_MAX)
+		return NULL;
+	return table_seek(seq->private, ((u64)*pos - 1) * 2, pos);
+}
+
+static void *table_next(struct seq_file *seq, void *v, loff_t *pos)
+{
+	return table_seek(seq->private, (u64)*pos * 2, pos);
+}
+
+static void table_stop(struct seq_file *seq, void *v)
+{
+}
+
+static void show_address(struct seq_file *seq, const struct in6_addr *addr, __be16 port)
+{
+	char text[sizeof("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")];
+
+	if (ipv6_addr_v4mapped(addr))
+		snprintf(text, sizeof(text), "%pI4:%u", &addr->s6_addr32[3], ntohs(port));
+	else
+		snprintf(text, sizeof(text), "[%pI6c]:%u", addr, ntohs(port));
+	seq_printf(seq, " %-47s", text);
+}
+
+static void show_line(struct seq_file *seq, const struct entry *e, unsigned int kind,
+		      const struct in6_addr *client, __be16 port)
+{
+	seq_printf(seq, "%-4u %10u", kind, e->net);
+	show_address(seq, &e->tuple.laddr, e->tuple.lport);
+	show_address(seq, &e->tuple.raddr, e->tuple.rport);
+	show_address(seq, client, port);
+	seq_printf(seq, " %u\n", toa_seconds() - e->born);
+}
+
+static int table_show(struct seq_file *seq, void *v)
+{
+	const struct entry *e = &((struct reader *)seq->private)->entry;
+	struct in6_addr mapped;
+
+	if (v == SEQ_START_TOKEN) {
+		seq_printf(seq, "%-4s %10s %-47s %-47s %-47s %s\n", "kind", "netns", "local",
+			   "balancer", "client", "age");
+		return 0;
+	}
+	if (e->addrs.have & TOA_HAVE_V4) {
+		set_mapped(&mapped, e->addrs.v4_addr);
+		show_line(seq, e, 200, &mapped, e->addrs.v4_port);
+	}
+	if (e->addrs.have & TOA_HAVE_V6)
+		show_line(seq, e, 253, &e->addrs.v6_addr, e->addrs.v6_port);
+	return 0;
+}
+
+static const struct seq_operations table_seq_ops = {
+	.start = table_start,
+	.next = table_next,
+	.stop = table_stop,
+	.show = table_show,
+};
+
+static int table_open(struct inode *inode, struct file *file)
+{
+	struct reader *r = __seq_open_private(file, &table_seq_ops, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->net = (unsigned long)pde_data(inode);
+	return 0;
+}
+
+TOA_PROC_SEQ_OPS(table_ops, table_open, seq_release_private);
+
+/*
+ * Namespaces. The file knows its namespace by number only, so that it can stay open when the
+ * namespace goes.
+ */
+
+static int __net_init net_init(struct net *net)
+{
+	/* The initial namespace shows the whole host. Mode 0440: who talks to whom is private. */
+	unsigned long shown = net_eq(net, &init_net) ? 0 : toa_net_id(net);
+
+	if (proc_create_data("toa_table", 0440, net->proc_net, &table_ops, (void *)shown))
+		return 0;
+	if (net_eq(net, &init_net))
+		return -ENOMEM;
+	/* No reason to refuse a container. */
+	pr_warn_ratelimited("no memory for /proc/net/toa_table of a new namespace\n");
+	return 0;
+}
+
+static void __net_exit net_exit(struct net *net)
+{
+	remove_proc_entry("toa_table", net->proc_net);
+	toa_handshake_purge(toa_net_id(net));
+	toa_table_purge(toa_net_id(net));
+}
+
+static struct pernet_operations net_ops = {
+	.init = net_init,
+	.exit = net_exit,
+};
+
+static void table_free(void)
+{
+	struct entry *e;
+
+	cancel_work_sync(&grow_work);
+	cancel_work_sync(&pool_work);
+	while ((e = pool_pop()))
+		kmem_cache_free(cache, e);
+	kvfree(rcu_dereference_protected(table, 1));
+	kmem_cache_destroy(cache);
+}
+
+/**
+ * toa_table_init() - make an empty table, and /proc/net/toa_table in every namespace
+ *
+ * Context: process.
+ * Return: 0 or -ENOMEM.
+ */
+int __init toa_table_init(void)
+{
+	struct table *t;
+	int i, err;
+
+	BUILD_BUG_ON((int)LOCK_BITS > TABLE_BITS_MIN);
+	get_random_bytes(&hash_seed, sizeof(hash_seed));
+	get_random_bytes(&hash_factor, sizeof(hash_factor));
+	hash_seed &= ~7ULL;
+	hash_factor |= 1;
+	for (i = 0; i < ARRAY_SIZE(locks); i++)
+		raw_spin_lock_init(&locks[i].lock);
+
+	cache = kmem_cache_create("toa_entry", sizeof(struct entry), 0, SLAB_TYPESAFE_BY_RCU, NULL);
+	if (!cache)
+		goto no_cache;
+	t = table_alloc(TABLE_BITS_MIN);
+	if (!t)
+		goto no_table;
+	RCU_INIT_POINTER(table, t);
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		pool_work_fn(NULL);
+	err = register_pernet_subsys(&net_ops);
+	if (!err)
+		return 0;
+	pr_err("cannot create /proc/net/toa_table (error %d): is memory short?\n", err);
+	table_free();
+	return err;
+
+no_table:
+	kmem_cache_destroy(cache);
+no_cache:
+	pr_err("no memory for the table of connections\n");
+	return -ENOMEM;
+}
+
+/**
+ * toa_table_exit() - forget everything
+ *
+ * Context: process, when no hook is attached any more.
+ */
+void toa_table_exit(void)
+{
+	unregister_pernet_subsys(&net_ops);
+	toa_table_purge(0);
+	table_free();
+}
