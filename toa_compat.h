@@ -95,6 +95,51 @@ static inline struct kretprobe *get_kretprobe(struct kretprobe_instance *ri)
 }
 #endif
 
+/*
+ * Function tracing that shows arguments and can redirect a call: on x86-64 since 5.11, where the
+ * architecture passes the arguments by default, and on 5.10 with all registers saved; elsewhere
+ * since 6.2.
+ */
+#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define TOA_HAVE_FTRACE
+#define toa_ftrace_regs ftrace_regs
+#define toa_ftrace_arg(fregs, n) ftrace_regs_get_argument(fregs, n)
+#define toa_ftrace_redirect(fregs, to) ftrace_regs_set_instruction_pointer(fregs, to)
+#define TOA_FTRACE_FLAGS FTRACE_OPS_FL_PERMANENT
+#elif defined(CONFIG_X86_64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS)
+#define TOA_HAVE_FTRACE
+#define toa_ftrace_regs ftrace_regs
+#define toa_ftrace_arg(fregs, n) regs_get_kernel_argument(&(fregs)->regs, n)
+#define toa_ftrace_redirect(fregs, to) ((fregs)->regs.ip = (to))
+#define TOA_FTRACE_FLAGS FTRACE_OPS_FL_PERMANENT
+#elif defined(CONFIG_X86_64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_REGS) && \
+	LINUX_VERSION_CODE >= KERNEL_VERSION(5, 10, 0)
+#define TOA_HAVE_FTRACE
+#define toa_ftrace_regs pt_regs
+#define toa_ftrace_arg(regs, n) regs_get_kernel_argument(regs, n)
+#define toa_ftrace_redirect(regs, to) ((regs)->ip = (to))
+#define TOA_FTRACE_FLAGS (FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_SAVE_REGS | \
+			  FTRACE_OPS_FL_RECURSION_SAFE)
+#endif
+
+#ifdef TOA_HAVE_FTRACE
+/**
+ * toa_module_text() - where this module's code lies
+ * @base: its first byte
+ * @size: how long it is
+ */
+static inline void toa_module_text(unsigned long *base, unsigned long *size)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+	*base = (unsigned long)THIS_MODULE->mem[MOD_TEXT].base;
+	*size = THIS_MODULE->mem[MOD_TEXT].size;
+#else
+	*base = (unsigned long)THIS_MODULE->core_layout.base;
+	*size = THIS_MODULE->core_layout.text_size;
+#endif
+}
+#endif
+
 /* Tasks: io_uring's workers act for an application; kernels before 5.7 have none. */
 
 #ifndef PF_IO_WORKER
@@ -112,6 +157,17 @@ static inline int toa_sock_create_kern(int family, struct socket **sock)
 static inline int toa_sock_create_kern(int family, struct socket **sock)
 {
 	return sock_create_kern(family, SOCK_STREAM, IPPROTO_TCP, sock);
+}
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 17, 0)
+#define toa_getpeername(sock, addr) kernel_getpeername(sock, addr)
+#else
+static inline int toa_getpeername(struct socket *sock, struct sockaddr *addr)
+{
+	int len;
+
+	return kernel_getpeername(sock, addr, &len);
 }
 #endif
 

@@ -21,7 +21,7 @@ enum {
 	FLOW_WORDS_V6 = 11,
 };
 
-struct slot {
+struct toa_slot {
 	struct hlist_node chain;	/* in buckets[]; unhashed: the slot is free */
 	struct list_head order;
 	struct toa_flow flow;
@@ -29,7 +29,7 @@ struct slot {
 	u32 born;			/* toa_seconds() */
 };
 
-static struct slot *slots;
+static struct toa_slot *slots;
 static struct hlist_head *buckets;
 static unsigned int bucket_mask;
 static u32 hash_key __read_mostly;
@@ -48,9 +48,9 @@ static struct hlist_head *bucket_of(const struct toa_flow *flow)
 	return &buckets[jhash2((const u32 *)flow, words, hash_key) & bucket_mask];
 }
 
-static struct slot *find_locked(const struct hlist_head *bucket, const struct toa_flow *flow)
+static struct toa_slot *find_locked(const struct hlist_head *bucket, const struct toa_flow *flow)
 {
-	struct slot *slot;
+	struct toa_slot *slot;
 
 	hlist_for_each_entry(slot, bucket, chain)
 		if (memcmp(&slot->flow, flow, sizeof(*flow)) == 0)
@@ -58,7 +58,7 @@ static struct slot *find_locked(const struct hlist_head *bucket, const struct to
 	return NULL;
 }
 
-static void release_locked(struct slot *slot)
+static void release_locked(struct toa_slot *slot)
 {
 	hlist_del_init(&slot->chain);
 	list_move(&slot->order, &order);
@@ -90,12 +90,12 @@ void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addr
 	struct hlist_head *bucket = bucket_of(flow);
 	bool evicted = false;
 	unsigned long flags;
-	struct slot *slot;
+	struct toa_slot *slot;
 
 	raw_spin_lock_irqsave(&slots_lock, flags);
 	slot = find_locked(bucket, flow);
 	if (!slot) {
-		slot = list_first_entry(&order, struct slot, order);
+		slot = list_first_entry(&order, struct toa_slot, order);
 		evicted = !hlist_unhashed(&slot->chain);
 		if (evicted)
 			release_locked(slot);
@@ -113,33 +113,45 @@ void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addr
 
 /**
  * toa_handshake_find() - get the addresses that a handshake's SYN carried
- * @flow:    the handshake
- * @release: it is completed, nobody will ask again
- * @addrs:   where to put them; untouched if there are none
+ * @flow:  the handshake
+ * @addrs: where to put them; untouched if there are none
  *
  * Context: any; takes slots_lock, unless the bucket is empty.
- * Return: true if there were any.
+ * Return: what to release when the handshake is completed, or NULL if there are none.
  */
-bool toa_handshake_find(const struct toa_flow *flow, bool release, struct toa_addrs *addrs)
+struct toa_slot *toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs)
 {
 	struct hlist_head *bucket = bucket_of(flow);
+	struct toa_slot *slot;
 	unsigned long flags;
-	struct slot *slot;
-	bool found = false;
 
 	if (!READ_ONCE(bucket->first))
-		return false;
+		return NULL;
 	raw_spin_lock_irqsave(&slots_lock, flags);
 	slot = find_locked(bucket, flow);
-	if (slot) {
-		found = toa_seconds() - slot->born <= SLOT_MAX_AGE_SECONDS;
-		if (found)
-			*addrs = slot->addrs;
-		if (release)
-			release_locked(slot);
-	}
+	if (slot && toa_seconds() - slot->born > SLOT_MAX_AGE_SECONDS)
+		slot = NULL;
+	if (slot)
+		*addrs = slot->addrs;
 	raw_spin_unlock_irqrestore(&slots_lock, flags);
-	return found;
+	return slot;
+}
+
+/**
+ * toa_handshake_release() - forget a handshake that is completed
+ * @slot: what toa_handshake_find() returned
+ * @isn:  of its flow; another one says that the slot has been taken for another handshake since
+ *
+ * Context: any; takes slots_lock.
+ */
+void toa_handshake_release(struct toa_slot *slot, u32 isn)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&slots_lock, flags);
+	if (!hlist_unhashed(&slot->chain) && slot->flow.isn == isn)
+		release_locked(slot);
+	raw_spin_unlock_irqrestore(&slots_lock, flags);
 }
 
 /**

@@ -1,147 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Attaches the data path to kernel functions. Nothing else knows by which mechanism.
- *
- * kprobes for hooks that only need a function's entry, kretprobes for the others. Arguments come
- * from registers, so that a changed prototype does no harm. Both kinds of handler run with
- * preemption off. A probe is not run while another one's handler is running on that CPU, and a
- * return probe not when all its instances are in use: both are counted as missed.
+ * Attaches the data path to kernel functions: chooses the mechanism for each hook, and sees that
+ * it fires. Nothing else knows which mechanism a hook has.
  */
 #include "toa_internal.h"
 
-#include <linux/err.h>
 #include <linux/in.h>
 #include <linux/socket.h>
 
-enum {
-	/* Threads that may sleep in getpeername(), each waiting for its socket's lock. */
-	BLOCKING_CALLS_MAX = 4096 + 512,
-	/* Nested or preempted calls per CPU of a function that does not sleep. */
-	CALLS_PER_CPU_MAX = 8,
+enum mechanism {
+	NONE,
+	KPROBE,
+	FTRACE,
 };
 
-struct probe {
-	struct toa_hook *hook;
-	struct kretprobe rp;		/* only rp.kp is used if the hook has no leave */
-	bool attached;
-};
+static enum mechanism attached[TOA_HOOK_COUNT];
 
-static struct probe *probes;
+/* An end by a kprobe may be missed, and leave an entry behind under a freed socket's address. */
+static bool may_miss __read_mostly;
 
-static bool enter(struct toa_hook *hook, struct pt_regs *regs, union toa_call *call)
+static int attach(enum toa_hook_id id, enum mechanism how)
 {
-	unsigned long arg[TOA_HOOK_ARGS];
-	unsigned int i;
+	int err = how == FTRACE ? toa_ftrace_attach(id) : toa_kprobe_attach(id);
 
-	for (i = 0; i < hook->args; i++)
-		arg[i] = toa_regs_arg(regs, i);
-	if (!READ_ONCE(hook->hit))
-		WRITE_ONCE(hook->hit, true);
-	return hook->enter(arg, call);
-}
-
-static int on_entry(struct kprobe *kp, struct pt_regs *regs)
-{
-	enter(container_of(kp, struct probe, rp.kp)->hook, regs, NULL);
-	return 0;
-}
-
-/* Return: non-zero for no return handler. */
-static int on_call(struct kretprobe_instance *ri, struct pt_regs *regs)
-{
-	struct probe *p = container_of(get_kretprobe(ri), struct probe, rp);
-
-	return !enter(p->hook, regs, (union toa_call *)ri->data);
-}
-
-static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
-{
-	struct kretprobe *rp = get_kretprobe(ri);
-
-	/* Gone while the call was under way. */
-	if (rp)
-		container_of(rp, struct probe, rp)->hook->leave(regs_return_value(regs),
-							       (union toa_call *)ri->data);
-	return 0;
-}
-
-static int attach(struct probe *p)
-{
-	const struct toa_hook *hook = p->hook;
-	int err;
-
-	p->rp.kp.symbol_name = hook->symbol;
-	if (hook->leave) {
-		p->rp.entry_handler = on_call;
-		p->rp.handler = on_return;
-		p->rp.data_size = sizeof(union toa_call);
-		p->rp.maxactive = hook->blocking ? BLOCKING_CALLS_MAX :
-						   CALLS_PER_CPU_MAX * num_possible_cpus();
-		err = register_kretprobe(&p->rp);
-	} else {
-		p->rp.kp.pre_handler = on_entry;
-		err = register_kprobe(&p->rp.kp);
-	}
-	p->attached = !err;
+	if (!err)
+		attached[id] = how;
 	return err;
 }
 
-static void detach(struct probe *p)
+static void explain(enum toa_hook_id id, int err)
 {
-	if (p->hook->leave)
-		unregister_kretprobe(&p->rp);
-	else
-		unregister_kprobe(&p->rp.kp);
-}
+	const char *symbol = toa_hooks[id].symbol;
 
-static unsigned long missed(const struct probe *p)
-{
-	return p->rp.kp.nmissed + p->rp.nmissed;
-}
-
-static void explain(const struct toa_hook *hook, int err)
-{
 	switch (err) {
 	case -ENOENT:
 		pr_err("cannot hook %s: this kernel has no such function, or no CONFIG_KALLSYMS\n",
-		       hook->symbol);
+		       symbol);
 		break;
 	case -EOPNOTSUPP:
-		pr_err("cannot hook %s: this kernel has no kprobes (CONFIG_KPROBES)\n",
-		       hook->symbol);
+		pr_err("cannot hook %s: this kernel has no kprobes, nor the ftrace they need\n",
+		       symbol);
 		break;
 	default:
-		pr_err("cannot hook %s (error %d): is kernel.ftrace_enabled 1, and the function in no kprobe blacklist?\n",
-		       hook->symbol, err);
+		pr_err("cannot hook %s (error %d): is kernel.ftrace_enabled 1? Else try hook=%s\n",
+		       symbol, err, sysfs_streq(toa_hook_mode, "kprobe") ? "ftrace" : "kprobe");
 	}
 }
 
-/**
- * toa_hook_missed() - how often a hook was not run though its function was called
- *
- * Context: process, between toa_hook_init() and toa_hook_exit().
- * Return: the sum over all hooks.
- */
-unsigned long toa_hook_missed(void)
+static int attach_best(enum toa_hook_id id)
 {
-	unsigned long sum = 0;
-	unsigned int i;
+	int err;
 
-	for (i = 0; i < toa_hook_count; i++)
-		sum += missed(&probes[i]);
-	return sum;
+	if (sysfs_streq(toa_hook_mode, "kprobe"))
+		return attach(id, KPROBE);
+	err = attach(id, FTRACE);
+	if (!err || sysfs_streq(toa_hook_mode, "ftrace"))
+		return err;
+	/* Nothing to report where the kernel lacks the one or the function. */
+	if (err != -EOPNOTSUPP && err != -ENOENT)
+		pr_info("%s is taken, by a live patch? (error %d): hooked by a kprobe\n",
+			toa_hooks[id].symbol, err);
+	return attach(id, KPROBE);
 }
 
 /* Make one socket of a family pass the hooks that have self_test set. */
 static bool exercise(int family)
 {
-	struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
+	struct sockaddr_storage addr;
 	struct socket *sock;
 
 	if (toa_sock_create_kern(family, &sock))
 		return false;
-	/* Not connected: both fail, or change nothing. */
-	kernel_getpeername(sock, (void *)&addr);
+	/* Not connected: the first fails, the second changes nothing. */
+	toa_getpeername(sock, (void *)&addr);
 	addr.ss_family = AF_UNSPEC;
 	kernel_connect(sock, (void *)&addr, sizeof(addr), 0);
 	sock_release(sock);
@@ -153,10 +84,10 @@ static int self_test(void)
 {
 	bool ipv4 = exercise(AF_INET);
 	bool ipv6 = exercise(AF_INET6);
-	unsigned int i;
+	enum toa_hook_id id;
 
-	for (i = 0; i < toa_hook_count; i++) {
-		const struct toa_hook *hook = &toa_hooks[i];
+	for (id = 0; id < TOA_HOOK_COUNT; id++) {
+		const struct toa_hook *hook = &toa_hooks[id];
 
 		if (!hook->self_test || READ_ONCE(hook->hit) || !(hook->ipv6 ? ipv6 : ipv4))
 			continue;
@@ -165,6 +96,50 @@ static int self_test(void)
 		return -ENODEV;
 	}
 	return 0;
+}
+
+/**
+ * toa_hook_may_miss() - ask whether the end of a connection can go unnoticed
+ *
+ * Context: any.
+ * Return: true if so: a stale entry may stand under a new socket's address.
+ */
+bool toa_hook_may_miss(void)
+{
+	return may_miss;
+}
+
+/**
+ * toa_hook_missed() - how often a hook was not run though its function was called
+ *
+ * Context: any.
+ * Return: the sum over all hooks since load.
+ */
+unsigned long toa_hook_missed(void)
+{
+	unsigned long sum = 0;
+	enum toa_hook_id id;
+
+	for (id = 0; id < TOA_HOOK_COUNT; id++)
+		sum += toa_kprobe_missed(id);
+	return sum;
+}
+
+/**
+ * toa_hook_mechanism() - name the mechanism, for people
+ *
+ * Context: process, after toa_hook_init().
+ */
+const char *toa_hook_mechanism(void)
+{
+	bool kprobe = false, ftrace = false;
+	enum toa_hook_id id;
+
+	for (id = 0; id < TOA_HOOK_COUNT; id++) {
+		kprobe |= attached[id] == KPROBE;
+		ftrace |= attached[id] == FTRACE;
+	}
+	return kprobe && ftrace ? "ftrace and kprobes" : ftrace ? "ftrace" : "kprobes";
 }
 
 /**
@@ -178,25 +153,27 @@ static int self_test(void)
 int __init toa_hook_init(void)
 {
 	bool ipv6 = true;
-	unsigned int i;
+	enum toa_hook_id id;
 	int err;
 
-	probes = kcalloc(toa_hook_count, sizeof(*probes), GFP_KERNEL);
-	if (!probes) {
-		pr_err("no memory for the hooks\n");
-		return -ENOMEM;
+	if (!sysfs_streq(toa_hook_mode, "auto") && !sysfs_streq(toa_hook_mode, "ftrace") &&
+	    !sysfs_streq(toa_hook_mode, "kprobe")) {
+		pr_err("hook=%s: must be auto, ftrace or kprobe\n", toa_hook_mode);
+		return -EINVAL;
 	}
-	for (i = 0; i < toa_hook_count; i++) {
-		probes[i].hook = &toa_hooks[i];
-		err = attach(&probes[i]);
-		if (err == -ENOENT && toa_hooks[i].ipv6) {
+	toa_path_init();
+	for (id = 0; id < TOA_HOOK_COUNT; id++) {
+		err = attach_best(id);
+		if (err == -ENOENT && toa_hooks[id].ipv6) {
 			ipv6 = false;
 			continue;
 		}
 		if (err) {
-			explain(&toa_hooks[i], err);
+			explain(id, err);
 			goto fail;
 		}
+		if (attached[id] == KPROBE && (id == TOA_HOOK_DESTRUCT || id == TOA_HOOK_DISCONNECT))
+			may_miss = true;
 	}
 	if (!ipv6)
 		pr_info("this kernel has no IPv6, or it is a module that is not loaded yet: IPv4 only\n");
@@ -213,22 +190,26 @@ fail:
 /**
  * toa_hook_exit() - detach the data path
  *
- * When it returns, no handler runs and none will: unregistering waits for those that run, and a
- * call that is under way returns without its handler.
+ * When it returns, nothing of the data path runs and nothing will.
  *
- * Context: process.
+ * Context: process; waits for calls under way.
  */
 void toa_hook_exit(void)
 {
-	unsigned int i = toa_hook_count;
+	enum toa_hook_id id = TOA_HOOK_COUNT;
+	bool ftrace = false;
 
-	while (i--) {
-		if (!probes[i].attached)
-			continue;
-		detach(&probes[i]);
-		if (missed(&probes[i]))
-			pr_info("the hook on %s was missed %lu times\n", toa_hooks[i].symbol,
-				missed(&probes[i]));
+	while (id-- > 0) {
+		if (attached[id] == KPROBE)
+			toa_kprobe_detach(id);
+		if (attached[id] == FTRACE)
+			toa_ftrace_detach(id);
+		ftrace |= attached[id] == FTRACE;
+		attached[id] = NONE;
+		if (toa_kprobe_missed(id))
+			pr_info("the hook on %s was missed %lu times\n", toa_hooks[id].symbol,
+				toa_kprobe_missed(id));
 	}
-	kfree(probes);
+	if (ftrace)
+		toa_ftrace_drain();
 }

@@ -89,10 +89,13 @@ struct toa_flow {
 	__be32 addr[8];
 };
 
+struct toa_slot;
+
 int toa_handshake_init(void);
 void toa_handshake_exit(void);
 void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs);
-bool toa_handshake_find(const struct toa_flow *flow, bool release, struct toa_addrs *addrs);
+struct toa_slot *toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs);
+void toa_handshake_release(struct toa_slot *slot, u32 isn);
 bool toa_handshake_idle(void);
 void toa_handshake_purge(u32 net);
 
@@ -113,6 +116,9 @@ void toa_nat64_exit(void);
 
 /* toa_path.c: the data path, as toa_hook.c attaches it */
 
+void toa_path_init(void);
+
+/* The most arguments of a kernel function that the data path looks at. */
 #define TOA_HOOK_ARGS 6
 
 /**
@@ -122,10 +128,11 @@ void toa_nat64_exit(void);
  */
 union toa_call {
 	struct {
-		const struct sock *listener;
-		const struct sk_buff *skb;
-		const struct request_sock *req;
 		const bool *own_req;
+		struct toa_slot *slot;
+		u32 isn;
+		bool ipv4;
+		struct toa_addrs addrs;
 	} child;
 	struct {
 		const struct sock *sk;
@@ -134,35 +141,78 @@ union toa_call {
 };
 
 /**
- * struct toa_hook - one kernel function that the data path is attached to
+ * enum toa_hook_id - the kernel functions that the data path is attached to
+ *
+ * Ends come first: while the others are attached, an entry must not outlive its socket.
+ */
+enum toa_hook_id {
+	TOA_HOOK_DESTRUCT,
+	TOA_HOOK_DISCONNECT,
+	TOA_HOOK_GETNAME_V4,
+	TOA_HOOK_GETNAME_V6,
+	TOA_HOOK_CHILD_V4,
+	TOA_HOOK_CHILD_V6,
+	TOA_HOOK_SYN,
+	TOA_HOOK_COUNT,
+};
+
+/**
+ * struct toa_hook - one of them
  * @symbol:    its name
  * @ipv6:      belongs to IPv6, which a kernel may lack: absence is no error
- * @self_test: toa_hook_init() makes a call that must pass here
+ * @self_test: the self-test makes a call that must pass here
  * @blocking:  calls may sleep, so that many can be under way at once
+ * @args:      how many arguments the functions look at, at most TOA_HOOK_ARGS
+ * @wanted:    called once for each call, at its entry; does what is to be done there. Sees the
+ *             first four arguments at least. True asks for @enter and @leave
+ * @enter:     called before the function, with all arguments; true asks for @leave. NULL, as
+ *             @leave, where only the entry matters
+ * @leave:     called with the function's return value
  * @hit:       has fired since it was attached
- * @args:      how many arguments @enter looks at, at most TOA_HOOK_ARGS
- * @enter:     called before the function, atomically; true asks for @leave, false for nothing
- * @leave:     called with the function's return value, atomically; NULL where only the entry
- *             matters
+ *
+ * All are called atomically or not, as the mechanism has it, and must not sleep.
  */
 struct toa_hook {
 	const char *symbol;
 	bool ipv6;
 	bool self_test;
 	bool blocking;
-	bool hit;
 	unsigned int args;
+	bool (*wanted)(const unsigned long *arg);
 	bool (*enter)(const unsigned long *arg, union toa_call *call);
 	void (*leave)(unsigned long ret, const union toa_call *call);
+	bool hit;
 };
 
-extern struct toa_hook toa_hooks[];
-extern const unsigned int toa_hook_count;
+extern struct toa_hook toa_hooks[TOA_HOOK_COUNT];
 
-/* toa_hook.c */
+static inline void toa_hook_hit(struct toa_hook *hook)
+{
+	if (unlikely(!READ_ONCE(hook->hit)))
+		WRITE_ONCE(hook->hit, true);
+}
+
+/* toa_hook.c: chooses the mechanism for each hook */
+
+extern char *toa_hook_mode;
 
 int toa_hook_init(void);
 void toa_hook_exit(void);
+bool toa_hook_may_miss(void);
 unsigned long toa_hook_missed(void);
+const char *toa_hook_mechanism(void);
+
+/* toa_kprobe.c */
+
+int toa_kprobe_attach(enum toa_hook_id id);
+void toa_kprobe_detach(enum toa_hook_id id);
+unsigned long toa_kprobe_missed(enum toa_hook_id id);
+bool toa_kprobe_exists(const char *symbol);
+
+/* toa_ftrace.c */
+
+int toa_ftrace_attach(enum toa_hook_id id);
+void toa_ftrace_detach(enum toa_hook_id id);
+void toa_ftrace_drain(void);
 
 #endif /* TOA_INTERNAL_H */

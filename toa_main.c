@@ -28,6 +28,10 @@ unsigned int toa_table_max __read_mostly = 1 << 20;
 module_param_named(table_max, toa_table_max, uint, 0644);
 MODULE_PARM_DESC(table_max, "Connections with an address that are kept at once (default 1048576)");
 
+char *toa_hook_mode = "auto";
+module_param_named(hook, toa_hook_mode, charp, 0444);
+MODULE_PARM_DESC(hook, "How to attach to the kernel: auto, ftrace or kprobe; kprobe where live patches must go in (default auto)");
+
 /* Creating a /proc file twice is a warning with a stack trace; look before. */
 static int __init check_alone(void)
 {
@@ -63,7 +67,7 @@ static int __init toa_init(void)
 	err = toa_nat64_init();
 	if (err)
 		goto no_nat64;
-	pr_info("%s, hooks by kprobes: toa load success\n", TOA_VERSION);
+	pr_info("%s, hooks by %s: toa load success\n", TOA_VERSION, toa_hook_mechanism());
 	return 0;
 
 no_nat64:

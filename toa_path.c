@@ -63,7 +63,7 @@ static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 
 /*
  * The SYN: tcp_conn_request(rsk_ops, af_ops, sk, skb), for all listeners, with syncookies too.
  */
-static bool syn_enter(const unsigned long *arg, union toa_call *call)
+static bool syn_wanted(const unsigned long *arg)
 {
 	const struct sock *listener = (const struct sock *)arg[2];
 	const struct sk_buff *skb = (const struct sk_buff *)arg[3];
@@ -84,99 +84,121 @@ static bool syn_enter(const unsigned long *arg, union toa_call *call)
  * The child socket: tcp_v4_syn_recv_sock(sk, skb, req, dst, req_unhash, own_req), and the same for
  * IPv6, for the segment that completes a handshake.
  *
- * The work is done when the function returns, because only then is it known whether there is a
- * child. It is locked then and not yet in the accept queue: nobody asks for its peer before.
+ * What is known is looked up at the entry and stored when the function has returned a child. That
+ * is locked then and not yet in the accept queue: nobody asks for its peer before.
  */
 
 /*
- * An IPv4 segment for an AF_INET6 listener goes to the IPv6 function, which calls the IPv4 one,
- * except on some vendors' kernels, where it calls a part of that. It is enough to see it once.
+ * An IPv4 segment for an AF_INET6 listener goes to the IPv6 function, and from there to the IPv4
+ * one, whose business it is; but some vendors' kernels call a part of that one instead.
  */
-static bool v4_inside_v6 __read_mostly;
+static bool v4_bypassed __read_mostly;
 
-static bool child_enter(const unsigned long *arg, union toa_call *call)
+static bool has_options(const struct sk_buff *skb)
 {
-	call->child.listener = (const struct sock *)arg[0];
-	call->child.skb = (const struct sk_buff *)arg[1];
-	call->child.req = (const struct request_sock *)arg[2];
-	call->child.own_req = (const bool *)arg[5];
-	return true;
+	const struct tcphdr *th = tcp_hdr(skb);
+	const __be32 timestamps = htonl(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
+					TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP);
+
+	/* None, or those that nearly every segment has. */
+	return th->doff > 5 && !(th->doff == 8 && *(const __be32 *)(th + 1) == timestamps);
+}
+
+static bool child_wanted_v4(const unsigned long *arg)
+{
+	/* An entry whose end was missed may stand under the child's address. */
+	if (has_options((const struct sk_buff *)arg[1]) || !toa_handshake_idle() ||
+	    toa_hook_may_miss())
+		return true;
+	toa_stat_inc(TOA_STAT_SYN_RECV_NO_TOA);
+	toa_dbg("connection to port %u: no address\n",
+		ntohs(tcp_hdr((const struct sk_buff *)arg[1])->dest));
+	return false;
+}
+
+static bool child_wanted_v6(const unsigned long *arg)
+{
+	if (is_ipv4((const struct sk_buff *)arg[1]) && !v4_bypassed)
+		return false;
+	return child_wanted_v4(arg);
 }
 
 /* For each kind that the segment lacks, what the SYN said counts. */
-static void read_syn(const union toa_call *call, bool release, struct toa_addrs *addrs)
+static void merge(struct toa_addrs *addrs, const struct toa_addrs *syn)
 {
+	if (syn->have & ~addrs->have & TOA_HAVE_V4) {
+		addrs->v4_addr = syn->v4_addr;
+		addrs->v4_port = syn->v4_port;
+	}
+	if (syn->have & ~addrs->have & TOA_HAVE_V6) {
+		addrs->v6_addr = syn->v6_addr;
+		addrs->v6_port = syn->v6_port;
+	}
+	addrs->have |= syn->have;
+}
+
+static bool child_enter(const unsigned long *arg, union toa_call *call)
+{
+	const struct sock *listener = (const struct sock *)arg[0];
+	const struct sk_buff *skb = (const struct sk_buff *)arg[1];
 	struct toa_addrs syn;
 	struct toa_flow flow;
 
-	/* By the SYN's sequence number: any segment in the window may complete the handshake. */
-	flow_of(call->child.listener, call->child.skb, tcp_rsk(call->child.req)->rcv_isn, &flow);
-	if (!toa_handshake_find(&flow, release, &syn))
-		return;
-	if (syn.have & ~addrs->have & TOA_HAVE_V4) {
-		addrs->v4_addr = syn.v4_addr;
-		addrs->v4_port = syn.v4_port;
+	call->child.own_req = (const bool *)arg[5];
+	call->child.slot = NULL;
+	call->child.ipv4 = is_ipv4(skb);
+	read_segment(skb, &call->child.addrs);
+	if (!toa_handshake_idle()) {
+		/* Any segment in the window may complete a handshake: not by its own number. */
+		call->child.isn = tcp_rsk((const struct request_sock *)arg[2])->rcv_isn;
+		flow_of(listener, skb, call->child.isn, &flow);
+		call->child.slot = toa_handshake_find(&flow, &syn);
+		if (call->child.slot)
+			merge(&call->child.addrs, &syn);
 	}
-	if (syn.have & ~addrs->have & TOA_HAVE_V6) {
-		addrs->v6_addr = syn.v6_addr;
-		addrs->v6_port = syn.v6_port;
-	}
-	addrs->have |= syn.have;
+	if (call->child.addrs.have)
+		return true;
+	toa_stat_inc(TOA_STAT_SYN_RECV_NO_TOA);
+	toa_dbg("connection to port %u: no address\n", ntohs(tcp_hdr(skb)->dest));
+	return toa_hook_may_miss();
 }
 
-static void child_made(const struct sock *child, const union toa_call *call,
-		       const struct toa_addrs *addrs)
+static void report_stored(const struct sock *child, const struct toa_addrs *addrs, bool stored)
 {
+	const char *what = stored ? "stored" : "lost, as the table is full or memory short:";
 	u16 port = ntohs(inet_sk(child)->inet_sport);
 
-	if (!addrs->have) {
-		toa_table_remove(child);
-		toa_dbg("connection to port %u: no address\n", port);
-	} else if (toa_table_insert(child, is_ipv4(call->child.skb), addrs)) {
-		toa_stat_inc(TOA_STAT_SYN_RECV_TOA);
-		if (addrs->have & TOA_HAVE_V4)
-			toa_dbg("connection to port %u: stored %pI4:%u\n", port, &addrs->v4_addr,
-				ntohs(addrs->v4_port));
-		if (addrs->have & TOA_HAVE_V6)
-			toa_dbg("connection to port %u: stored [%pI6c]:%u\n", port,
-				&addrs->v6_addr, ntohs(addrs->v6_port));
-	} else {
-		toa_dbg("connection to port %u: address lost, table full or no memory\n", port);
-	}
+	if (addrs->have & TOA_HAVE_V4)
+		toa_dbg("connection to port %u: %s %pI4:%u\n", port, what, &addrs->v4_addr,
+			ntohs(addrs->v4_port));
+	if (addrs->have & TOA_HAVE_V6)
+		toa_dbg("connection to port %u: %s [%pI6c]:%u\n", port, what, &addrs->v6_addr,
+			ntohs(addrs->v6_port));
 }
 
 static void child_leave(unsigned long ret, const union toa_call *call)
 {
 	const struct sock *child = (const struct sock *)ret;
-	struct toa_addrs addrs;
+	const struct toa_addrs *addrs = &call->child.addrs;
+	bool stored;
 
 	/*
 	 * No child: the accept queue is full, and the request will be tried again. Not ours: another
 	 * CPU was faster, and this child is thrown away. Both leave the SYN's addresses where they
 	 * are.
 	 */
-	if (child && TOA_SYN_RECV_OWN_REQ && !*call->child.own_req)
+	if (!child || (TOA_SYN_RECV_OWN_REQ && !*call->child.own_req))
 		return;
-	read_segment(call->child.skb, &addrs);
-	if (!toa_handshake_idle())
-		read_syn(call, child, &addrs);
-	if (!addrs.have)
-		toa_stat_inc(TOA_STAT_SYN_RECV_NO_TOA);
-	if (child)
-		child_made(child, call, &addrs);
-}
-
-static void child_leave_v4(unsigned long ret, const union toa_call *call)
-{
-	if (!v4_inside_v6 && call->child.listener->sk_family == AF_INET6)
-		v4_inside_v6 = true;
-	child_leave(ret, call);
-}
-
-static void child_leave_v6(unsigned long ret, const union toa_call *call)
-{
-	if (!(v4_inside_v6 && is_ipv4(call->child.skb)))
-		child_leave(ret, call);
+	if (!addrs->have) {
+		toa_table_remove(child);
+		return;
+	}
+	stored = toa_table_insert(child, call->child.ipv4, addrs);
+	if (stored)
+		toa_stat_inc(TOA_STAT_SYN_RECV_TOA);
+	report_stored(child, addrs, stored);
+	if (call->child.slot)
+		toa_handshake_release(call->child.slot, call->child.isn);
 }
 
 /*
@@ -189,17 +211,18 @@ static bool asked_by_kernel(void)
 	return (current->flags & (PF_KTHREAD | PF_IO_WORKER)) == PF_KTHREAD;
 }
 
-static bool getname_enter(const unsigned long *arg, union toa_call *call)
+static bool getname_wanted(const unsigned long *arg)
 {
 	const struct sock *sk = ((const struct socket *)arg[0])->sk;
 
-	if (!(int)arg[TOA_GETNAME_PEER] || !toa_table_has(sk))
-		return false;
-	if (asked_by_kernel() && !toa_kernel_getname)
-		return false;
-	call->getname.sk = sk;
+	return (int)arg[TOA_GETNAME_PEER] && toa_table_has(sk);
+}
+
+static bool getname_enter(const unsigned long *arg, union toa_call *call)
+{
+	call->getname.sk = ((const struct socket *)arg[0])->sk;
 	call->getname.uaddr = (struct sockaddr *)arg[1];
-	return true;
+	return !asked_by_kernel() || toa_kernel_getname;
 }
 
 static void answer_v4(struct sockaddr_in *sin, const struct toa_addrs *addrs)
@@ -248,55 +271,72 @@ static void getname_leave(unsigned long ret, const union toa_call *call)
  * The end: inet_sock_destruct(sk), for every socket of the family, and tcp_disconnect(sk, flags),
  * after which the same struct sock may connect elsewhere.
  */
-static bool end_enter(const unsigned long *arg, union toa_call *call)
+static bool end_wanted(const unsigned long *arg)
 {
 	toa_table_remove((const struct sock *)arg[0]);
 	return false;
 }
 
-struct toa_hook toa_hooks[] = {
-	/* Ends first: an entry must never outlive its socket. */
-	{
+struct toa_hook toa_hooks[TOA_HOOK_COUNT] = {
+	[TOA_HOOK_DESTRUCT] = {
 		.symbol = "inet_sock_destruct",
 		.args = 1,
-		.enter = end_enter,
+		.wanted = end_wanted,
 		.self_test = true,
-	}, {
+	},
+	[TOA_HOOK_DISCONNECT] = {
 		.symbol = "tcp_disconnect",
 		.args = 1,
-		.enter = end_enter,
+		.wanted = end_wanted,
 		.self_test = true,
-	}, {
+	},
+	[TOA_HOOK_GETNAME_V4] = {
 		.symbol = "inet_getname",
 		.args = TOA_GETNAME_PEER + 1,
+		.wanted = getname_wanted,
 		.enter = getname_enter,
 		.leave = getname_leave,
 		.blocking = true,
 		.self_test = true,
-	}, {
+	},
+	[TOA_HOOK_GETNAME_V6] = {
 		.symbol = "inet6_getname",
 		.args = TOA_GETNAME_PEER + 1,
+		.wanted = getname_wanted,
 		.enter = getname_enter,
 		.leave = getname_leave,
 		.blocking = true,
 		.self_test = true,
 		.ipv6 = true,
-	}, {
+	},
+	[TOA_HOOK_CHILD_V4] = {
 		.symbol = "tcp_v4_syn_recv_sock",
 		.args = 6,
+		.wanted = child_wanted_v4,
 		.enter = child_enter,
-		.leave = child_leave_v4,
-	}, {
+		.leave = child_leave,
+	},
+	[TOA_HOOK_CHILD_V6] = {
 		.symbol = "tcp_v6_syn_recv_sock",
 		.args = 6,
+		.wanted = child_wanted_v6,
 		.enter = child_enter,
-		.leave = child_leave_v6,
+		.leave = child_leave,
 		.ipv6 = true,
-	}, {
+	},
+	[TOA_HOOK_SYN] = {
 		.symbol = "tcp_conn_request",
 		.args = 4,
-		.enter = syn_enter,
+		.wanted = syn_wanted,
 	},
 };
 
-const unsigned int toa_hook_count = ARRAY_SIZE(toa_hooks);
+/**
+ * toa_path_init() - learn how this kernel's functions call each other
+ *
+ * Context: process, before the hooks are attached.
+ */
+void __init toa_path_init(void)
+{
+	v4_bypassed = toa_kprobe_exists("__tcp_v4_syn_recv_sock");
+}
