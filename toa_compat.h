@@ -7,9 +7,12 @@
 #define TOA_COMPAT_H
 
 #include <linux/version.h>
+#include <linux/cpu.h>
+#include <linux/hardirq.h>
 #include <linux/in6.h>
 #include <linux/ipv6.h>
 #include <linux/kprobes.h>
+#include <linux/list.h>
 #include <linux/net.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
@@ -146,19 +149,65 @@ static inline void toa_module_text(unsigned long *base, unsigned long *size)
 #define PF_IO_WORKER 0
 #endif
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 11, 0)
+#include <linux/sched/signal.h>
+#endif
+
+/* The compiler and the memory model */
+
+#ifndef READ_ONCE
+#define READ_ONCE(x) ACCESS_ONCE(x)
+#endif
+
+#ifndef WRITE_ONCE
+#define WRITE_ONCE(x, value) (ACCESS_ONCE(x) = (value))
+#endif
+
+#ifndef smp_store_release
+#define smp_store_release(p, value) \
+	do { \
+		smp_mb(); \
+		WRITE_ONCE(*(p), value); \
+	} while (0)
+#endif
+
+#ifndef offsetofend
+#define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
+#endif
+
+/* Lists and CPUs */
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(3, 9, 0)
+#undef hlist_for_each_entry
+#define hlist_for_each_entry(pos, head, member) \
+	for (pos = (head)->first ? hlist_entry((head)->first, typeof(*pos), member) : NULL; pos; \
+	     pos = pos->member.next ? hlist_entry(pos->member.next, typeof(*pos), member) : NULL)
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(4, 13, 0)
+#define cpus_read_lock() get_online_cpus()
+#define cpus_read_unlock() put_online_cpus()
+#endif
+
 /* Sockets */
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 2, 0)
+/**
+ * toa_sock_create_kern() - make a TCP socket of the kernel's own, in the initial namespace
+ * @family: AF_INET or AF_INET6
+ * @sock:   where to put it
+ *
+ * sock_create_kern() has its namespace argument since 4.2.
+ */
 static inline int toa_sock_create_kern(int family, struct socket **sock)
 {
-	return sock_create_kern(&init_net, family, SOCK_STREAM, IPPROTO_TCP, sock);
+	typedef int with_net(struct net *, int, int, int, struct socket **);
+	typedef int without_net(int, int, int, struct socket **);
+	void *create = sock_create_kern;
+
+	if (__builtin_types_compatible_p(typeof(sock_create_kern), with_net))
+		return ((with_net *)create)(&init_net, family, SOCK_STREAM, IPPROTO_TCP, sock);
+	return ((without_net *)create)(family, SOCK_STREAM, IPPROTO_TCP, sock);
 }
-#else
-static inline int toa_sock_create_kern(int family, struct socket **sock)
-{
-	return sock_create_kern(family, SOCK_STREAM, IPPROTO_TCP, sock);
-}
-#endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 17, 0)
 #define toa_getpeername(sock, addr) kernel_getpeername(sock, addr)
@@ -171,26 +220,17 @@ static inline int toa_getpeername(struct socket *sock, struct sockaddr *addr)
 }
 #endif
 
-#if IS_ENABLED(CONFIG_IPV6)
-static inline const struct in6_addr *toa_v6_daddr(const struct sock *sk)
-{
-	return &sk->sk_v6_daddr;
-}
-
-static inline const struct in6_addr *toa_v6_rcv_saddr(const struct sock *sk)
-{
-	return &sk->sk_v6_rcv_saddr;
-}
+/* The addresses of an IPv6 socket: in struct sock since 3.13, and on RHEL 7. */
+#if !IS_ENABLED(CONFIG_IPV6)
+static const struct in6_addr toa_v6_none;
+#define toa_v6_daddr(sk) (&toa_v6_none)
+#define toa_v6_rcv_saddr(sk) (&toa_v6_none)
+#elif defined(sk_v6_daddr)
+#define toa_v6_daddr(sk) ((const struct in6_addr *)&(sk)->sk_v6_daddr)
+#define toa_v6_rcv_saddr(sk) ((const struct in6_addr *)&(sk)->sk_v6_rcv_saddr)
 #else
-static inline const struct in6_addr *toa_v6_daddr(const struct sock *sk)
-{
-	return &in6addr_any;
-}
-
-static inline const struct in6_addr *toa_v6_rcv_saddr(const struct sock *sk)
-{
-	return &in6addr_any;
-}
+#define toa_v6_daddr(sk) ((const struct in6_addr *)&inet6_sk(sk)->daddr)
+#define toa_v6_rcv_saddr(sk) ((const struct in6_addr *)&inet6_sk(sk)->rcv_saddr)
 #endif
 
 /**
@@ -201,23 +241,28 @@ static inline const struct in6_addr *toa_v6_rcv_saddr(const struct sock *sk)
  */
 static inline u32 toa_net_id(const struct net *net)
 {
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(3, 19, 0)
 	return net->ns.inum;
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(3, 8, 0)
+	return net->proc_inum;
+#else
+	/* Namespaces have no numbers yet; their addresses tell living ones apart as well. */
+	return (unsigned long)net >> 6;
+#endif
 }
 
 /* Memory */
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(4, 12, 0)
+#ifndef SLAB_TYPESAFE_BY_RCU
 #define SLAB_TYPESAFE_BY_RCU SLAB_DESTROY_BY_RCU
+#endif
 
-static inline void *kvzalloc(size_t size, gfp_t flags)
-{
-	return vzalloc(size);
-}
-
-static inline void kvfree(const void *p)
-{
-	vfree(p);
-}
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 12, 0)
+#define toa_kvzalloc(size) kvzalloc(size, GFP_KERNEL)
+#define toa_kvfree(p) kvfree(p)
+#else
+#define toa_kvzalloc(size) vzalloc(size)
+#define toa_kvfree(p) vfree(p)
 #endif
 
 #ifndef CONFIG_PREEMPT_RT
@@ -247,7 +292,9 @@ static inline void kvfree(const void *p)
 	}
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 17, 0)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(3, 10, 0)
+#define pde_data(inode) (PDE(inode)->data)
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(5, 17, 0)
 #define pde_data(inode) PDE_DATA(inode)
 #endif
 

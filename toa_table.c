@@ -110,7 +110,7 @@ static struct entry *next_locked(struct entry __rcu **link)
 
 static struct table *table_alloc(unsigned int bits)
 {
-	struct table *t = kvzalloc(sizeof(*t) + (sizeof(t->head[0]) << bits), GFP_KERNEL);
+	struct table *t = toa_kvzalloc(sizeof(*t) + (sizeof(t->head[0]) << bits));
 	unsigned long i;
 
 	if (!t)
@@ -260,7 +260,7 @@ static void grow_work_fn(struct work_struct *work)
 	}
 	rcu_assign_pointer(table, bigger);
 	synchronize_rcu();
-	kvfree(old);
+	toa_kvfree(old);
 }
 
 static DECLARE_WORK(grow_work, grow_work_fn);
@@ -755,7 +755,7 @@ static void table_free(void)
 	cancel_work_sync(&pool_work);
 	while ((e = pool_pop()))
 		kmem_cache_free(cache, e);
-	kvfree(rcu_dereference_protected(table, 1));
+	toa_kvfree(rcu_dereference_protected(table, 1));
 	kmem_cache_destroy(cache);
 }
 
