@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The module: loading it, its counters, its table, its lines in the kernel log, namespaces.
+ *
+ * TOA_KO names the file, /toa/toa.ko by default. With TOA_ABSENT=1 in the environment it is never
+ * loaded, to see which tests notice.
+ */
+#ifndef TEST_MOD_H
+#define TEST_MOD_H
+
+#include "host.h"
+#include "pkt.h"
+#include "tap.h"
+
+/* 0 or -errno. The test module is tests/guest/kmod. */
+int toa_load(const char *params);
+int toa_unload(void);
+bool toa_loaded(void);
+int holder_load(const char *params);
+int holder_unload(void);
+bool holder_exists(void);
+
+/*
+ * main() of most programs: the module is loaded with @params before the tests, unloaded behind
+ * them; after each, sockets are closed and the device is emptied.
+ */
+int toa_main(const char *file, const char *params, int argc, char **argv);
+
+/* The same without loading: the tests do it. */
+int bare_main(const char *file, int argc, char **argv);
+
+/* Sums over CPUs of all rows. */
+struct stats {
+	int rows;
+	struct {
+		char name[40];
+		unsigned long sum;
+	} row[40];
+};
+
+bool stats_get(struct stats *s);
+long stats_of(const struct stats *s, const char *name);	/* -1: no such row */
+
+/* Counters have moved since @before by what the pairs (name, difference) say, no others have. */
+void stats_moved(const char *where, int line, const struct stats *before, ...)
+	__attribute__((sentinel));
+#define check_moved(before, ...) stats_moved(__FILE__, __LINE__, before, ##__VA_ARGS__, NULL)
+
+/* Wait until ip6_address_alloc and ip6_address_free are equal. */
+bool stats_balanced(void);
+
+struct table_line {
+	unsigned int kind;
+	unsigned long netns;
+	char local[64];
+	char balancer[64];
+	char client[64];
+	unsigned int age;
+};
+
+/* Lines of this process's namespace, the header not counted; -1 if there is no such file. */
+int table_get(struct table_line *lines, int max);
+/* The lines that name the balancer's address of a connection. */
+int table_of(const struct conn *c, struct table_line *lines, int max);
+bool table_empties(void);
+
+/* The kernel log from now on: lines with @prefix, each ended by a newline. */
+struct klog {
+	int fd;
+};
+
+void klog_start(struct klog *k);
+int klog_lines(struct klog *k, const char *prefix, char *buf, size_t size);
+
+/*
+ * A network namespace with a device of its own. ns_new() leaves the program where it was; ns_enter()
+ * and ns_leave() move its main thread.
+ */
+struct ns {
+	int fd;
+	unsigned long inode;
+	struct dev dev;
+};
+
+void ns_new(struct ns *ns);
+void ns_enter(const struct ns *ns);
+void ns_leave(void);
+void ns_free(struct ns *ns);
+
+#endif /* TEST_MOD_H */
