@@ -1,0 +1,92 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# 06-readme.t: every C sample in README.md compiles as printed, without a warning; whole programs
+# are linked too.
+#
+# Usage: prove tests/06-readme.t
+# README=FILE tests another file.
+# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+
+cd "$(dirname "$0")/.." || exit 1
+readme=${README:-README.md}
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+
+if [ -r scripts/lib.sh ]; then
+	# shellcheck source=/dev/null
+	. scripts/lib.sh
+fi
+if ! command -v gcc >/dev/null && command -v need >/dev/null; then
+	(need gcc libc6-dev) >"$tmp/log" 2>&1
+fi
+if ! command -v gcc >/dev/null; then
+	echo "1..0 # SKIP no gcc"
+	exit 0
+fi
+if [ ! -e "$readme" ]; then
+	echo "1..0 # SKIP no $readme"
+	exit 0
+fi
+
+# Each block goes to a file that is named after the line it begins in.
+awk -v dir="$tmp" '
+	/^[ \t]*```/ {
+		if (file) {
+			close(file)
+			file = ""
+		} else if (inside) {
+			inside = 0
+		} else if ($0 ~ /^[ \t]*```c[ \t]*$/) {
+			file = sprintf("%s/line%05d.c", dir, NR + 1)
+			printf "" >file
+		} else {
+			inside = 1
+		}
+		next
+	}
+	file { print >file }
+' "$readme"
+
+count=0
+failed=0
+
+# sample FILE STANDARD
+sample() {
+	line=$(basename "$1" .c | sed 's/^line0*//')
+	if grep -q '^int main' "$1"; then
+		what="program"
+		set -- "$1" "$2" -o "$tmp/program"
+	else
+		what="sample"
+		set -- "$1" "$2" -c -o "$tmp/sample.o"
+	fi
+	file=$1
+	standard=$2
+	shift 2
+	count=$((count + 1))
+	if timeout 60 gcc "-std=$standard" -O2 -Wall -Wextra -Werror -I. "$@" "$file" \
+		>"$tmp/log" 2>&1; then
+		echo "ok $count - the $what at line $line of $(basename "$readme"), -std=$standard"
+	else
+		echo "not ok $count - the $what at line $line of $(basename "$readme"), -std=$standard"
+		sed 's/^/# /' "$tmp/log"
+		failed=1
+	fi
+}
+
+for file in "$tmp"/line*.c; do
+	[ -e "$file" ] || continue
+	sample "$file" gnu99
+	sample "$file" c99
+	sample "$file" gnu17
+done
+
+if [ $count -eq 0 ]; then
+	count=1
+	failed=1
+	echo "not ok 1 - $readme has C samples"
+fi
+echo "1..$count"
+exit $failed

@@ -1,0 +1,728 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of the option parser, in TAP.
+ *
+ * Usage: test_option                  run the tests
+ *        test_option --corpus DIR     write the inputs of the tables into DIR, one file each, as
+ *                                     the seed of the fuzzer
+ * Exit status: 0 if all tests passed, 1 if one failed, 2 for a wrong call or a full disk.
+ *
+ * Every input stands in an allocation of its own size, so that AddressSanitizer sees a read of
+ * one byte too many, and is parsed at four alignments.
+ */
+#include "reference.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+enum {
+	MAX_BYTES = 8192,
+	POISON = 0xa5,
+	ALIGNMENTS = 4,
+	RANDOM_INPUTS = 1000000,
+	RANDOM_LEN = 60,
+};
+
+/*
+ * Bytes in hexadecimal. Addresses are those of RFC 5737 and RFC 3849.
+ */
+
+#define NOP	"01 "
+#define END	"00 "
+#define MSS	"02 04 05 b4 "
+#define SACK_OK	"04 02 "
+#define TSTAMP	"08 0a 11 22 33 44 55 66 77 88 "
+
+#define SNAT	"c8 08 d4 31 cb 00 71 09 "			/* 203.0.113.9:54321 */
+#define SNAT_2	"c8 08 04 d2 c6 33 64 07 "			/* 198.51.100.7:1234 */
+#define SNAT_LO	"c8 08 04 d2 7f 00 00 01 "			/* 127.0.0.1:1234 */
+
+#define NAT64	"fd 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 "
+								/* [2001:db8::9]:54321 */
+#define NAT64_2	"fd 14 04 d2 20 01 0d b8 00 07 00 00 00 00 00 00 00 00 00 07 "
+								/* [2001:db8:7::7]:1234 */
+#define NAT64_LO "fd 14 04 d2 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01 "
+								/* [::1]:1234 */
+
+#define NOTHING		.v4 = NULL
+#define IS_SNAT		.v4 = "203.0.113.9", .v4_port = 54321
+#define IS_SNAT_2	.v4 = "198.51.100.7", .v4_port = 1234
+#define IS_NAT64	.v6 = "2001:db8::9", .v6_port = 54321
+#define IS_NAT64_2	.v6 = "2001:db8:7::7", .v6_port = 1234
+
+/* @v4, @v6: NULL if none is expected */
+struct wire_case {
+	const char *name;
+	const char *bytes;
+	const char *v4;
+	unsigned int v4_port;
+	const char *v6;
+	unsigned int v6_port;
+	unsigned int refused;
+};
+
+static const struct wire_case wire_cases[] = {
+	{ "nothing", "", NOTHING },
+	{ "no option of ours", MSS SACK_OK TSTAMP, NOTHING },
+	{ "one NOP", NOP, NOTHING },
+	{ "NOPs only", NOP NOP NOP NOP, NOTHING },
+	{ "end of options only", END END END END, NOTHING },
+
+	{ "200 alone", SNAT, IS_SNAT },
+	{ "253 alone", NAT64, IS_NAT64 },
+	{ "200 behind the usual options of a SYN", MSS SACK_OK TSTAMP SNAT, IS_SNAT },
+	{ "253 behind the usual options of a SYN", MSS SACK_OK TSTAMP NAT64, IS_NAT64 },
+	{ "200 before the usual options of a SYN", SNAT MSS SACK_OK TSTAMP, IS_SNAT },
+	{ "253 before the usual options of a SYN", NAT64 MSS SACK_OK TSTAMP, IS_NAT64 },
+	{ "200 unaligned by 1", NOP SNAT, IS_SNAT },
+	{ "200 unaligned by 2", NOP NOP SNAT, IS_SNAT },
+	{ "200 unaligned by 3", NOP NOP NOP SNAT NOP, IS_SNAT },
+	{ "253 unaligned by 1", NOP NAT64, IS_NAT64 },
+	{ "253 unaligned by 2", NOP NOP NAT64, IS_NAT64 },
+	{ "253 unaligned by 3", NOP NOP NOP NAT64 NOP, IS_NAT64 },
+	{ "200 between NOPs to the end", NOP NOP SNAT NOP NOP NOP, IS_SNAT },
+	{ "200 at the very end of 40 bytes",
+	  NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP
+	  NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP SNAT, IS_SNAT },
+	{ "253 at the very end of 40 bytes",
+	  NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP
+	  NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NAT64, IS_NAT64 },
+
+	{ "both kinds, 200 first", SNAT NAT64, IS_SNAT, IS_NAT64 },
+	{ "both kinds, 253 first", NAT64 SNAT, IS_SNAT, IS_NAT64 },
+	{ "both kinds with others between", NOP SNAT SACK_OK NOP NAT64 NOP, IS_SNAT, IS_NAT64 },
+
+	{ "200 twice: the first counts", SNAT SNAT_2, IS_SNAT },
+	{ "253 twice: the first counts", NAT64 NAT64_2, IS_NAT64 },
+	{ "200 twice, in the other order", SNAT_2 SNAT, IS_SNAT_2 },
+	{ "253 twice, in the other order", NAT64_2 NAT64, IS_NAT64_2 },
+	{ "200 twice around a 253", SNAT NAT64 SNAT_2, IS_SNAT, IS_NAT64 },
+
+	{ "a refused 200, then a good one: the first decides", SNAT_LO SNAT, .refused = 1 },
+	{ "a refused 253, then a good one: the first decides", NAT64_LO NAT64, .refused = 1 },
+	{ "a good 200, then a refused one: the second is not counted", SNAT SNAT_LO, IS_SNAT },
+	{ "a good 253, then a refused one: the second is not counted", NAT64 NAT64_LO, IS_NAT64 },
+	{ "200 refused twice is counted once", SNAT_LO SNAT_LO, .refused = 1 },
+	{ "253 refused twice is counted once", NAT64_LO NAT64_LO, .refused = 1 },
+	{ "a refused 200 leaves 253 alone", SNAT_LO NAT64, IS_NAT64, .refused = 1 },
+	{ "a refused 253 leaves 200 alone", NAT64_LO SNAT, IS_SNAT, .refused = 1 },
+	{ "both kinds refused", SNAT_LO NAT64_LO, .refused = 2 },
+
+	{ "200 with length 7 is another option", "c8 07 d4 31 cb 00 71 ", NOTHING },
+	{ "200 with length 9 is another option", "c8 09 d4 31 cb 00 71 09 00 ", NOTHING },
+	{ "200 with length 20 is another option",
+	  "c8 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", NOTHING },
+	{ "253 with length 8 is another option", "fd 08 d4 31 cb 00 71 09 ", NOTHING },
+	{ "253 with length 19 is another option",
+	  "fd 13 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 ", NOTHING },
+	{ "253 with length 21 is another option",
+	  "fd 15 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 00 ", NOTHING },
+	{ "254 with length 8 is another option", "fe 08 d4 31 cb 00 71 09 ", NOTHING },
+	{ "254 with length 20 is another option",
+	  "fe 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", NOTHING },
+	{ "200 with length 7, then a good one: both stand", "c8 07 d4 31 cb 00 71 " SNAT,
+	  IS_SNAT },
+	{ "200 with length 9, then a good one: both stand", "c8 09 d4 31 cb 00 71 09 00 " SNAT,
+	  IS_SNAT },
+	{ "253 with length 8, then a good one: both stand", "fd 08 d4 31 cb 00 71 09 " NAT64,
+	  IS_NAT64 },
+	{ "another kind of the least length is skipped", "4c 02 " SNAT, IS_SNAT },
+
+	{ "200 with length 0 ends the reading", "c8 00 d4 31 cb 00 71 09 " SNAT, NOTHING },
+	{ "200 with length 1 ends the reading", "c8 01 " SNAT, NOTHING },
+	{ "253 with length 0 ends the reading", "fd 00 " NAT64, NOTHING },
+	{ "253 with length 1 ends the reading", "fd 01 " NAT64, NOTHING },
+	{ "another kind with length 0 ends the reading", "4c 00 " SNAT, NOTHING },
+	{ "another kind with length 1 ends the reading", "4c 01 " SNAT, NOTHING },
+	{ "another kind beyond the header ends the reading", "4c 0b " SNAT, NOTHING },
+	{ "another kind just within the header", "4c 0a " SNAT, NOTHING },
+	{ "200 beyond the header", "c8 08 d4 31 cb 00 71 ", NOTHING },
+	{ "253 beyond the header", "fd 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 ", NOTHING },
+	{ "200 with length 255", "c8 ff " SNAT, NOTHING },
+	{ "253 with length 255", "fd ff " NAT64, NOTHING },
+	{ "a kind in the last byte", NOP "c8 ", NOTHING },
+	{ "what stood before length 0 counts", SNAT "4c 00 " NAT64, IS_SNAT },
+	{ "what stood before length 1 counts", NAT64 "4c 01 " SNAT, IS_NAT64 },
+	{ "what stood before an option beyond the header counts", SNAT "fd 14 d4 31 20 ",
+	  IS_SNAT },
+	{ "what stood before a kind in the last byte counts", NAT64 "c8 ", IS_NAT64 },
+	{ "what was refused before a malformed option is counted", SNAT_LO "4c 00 ",
+	  .refused = 1 },
+
+	{ "200 behind the end of options", END SNAT, NOTHING },
+	{ "253 behind the end of options", END NAT64, NOTHING },
+	{ "200 before the end of options, 253 behind it", SNAT END NAT64, IS_SNAT },
+	{ "253 before the end of options, 200 behind it", NAT64 END SNAT, IS_NAT64 },
+	{ "the end of options behind NOPs", NOP NOP END SNAT, NOTHING },
+	{ "a refused address behind the end of options is not counted", END SNAT_LO, NOTHING },
+
+	{ "200 hidden inside another option", "4c 0a " SNAT, NOTHING },
+	{ "253 hidden inside another option", "4c 16 " NAT64, NOTHING },
+	{ "200 hidden inside 253", "fd 14 d4 31 " SNAT "20 01 0d b8 00 00 00 09 ",
+	  .v6 = "c808:d431:cb00:7109:2001:db8:0:9", .v6_port = 54321 },
+	{ "200 hidden inside a 253 of another length", "fd 0a " SNAT NAT64, IS_NAT64 },
+	{ "253 hidden inside a 200 of another length", "c8 16 " NAT64 SNAT, IS_SNAT },
+	{ "a refused address hidden inside another option is not counted", "4c 0a " SNAT_LO, NOTHING },
+	{ "the end of options hidden inside another option", "4c 04 00 00 " SNAT, IS_SNAT },
+
+	{ "200 with port 0", "c8 08 00 00 cb 00 71 09 ", .v4 = "203.0.113.9" },
+	{ "200 with port 1", "c8 08 00 01 cb 00 71 09 ", .v4 = "203.0.113.9", .v4_port = 1 },
+	{ "200 with port 65535", "c8 08 ff ff cb 00 71 09 ", .v4 = "203.0.113.9",
+	  .v4_port = 65535 },
+	{ "253 with port 0", "fd 14 00 00 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
+	  .v6 = "2001:db8::9" },
+	{ "253 with port 256", "fd 14 01 00 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
+	  .v6 = "2001:db8::9", .v6_port = 256 },
+	{ "253 with port 65535", "fd 14 ff ff 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
+	  .v6 = "2001:db8::9", .v6_port = 65535 },
+};
+
+/* Each class of addresses that nobody may claim, and its neighbours on both sides. */
+struct address_case {
+	const char *addr;
+	const char *class;		/* NULL: must be accepted */
+};
+
+static const struct address_case v4_cases[] = {
+	{ "0.0.0.0", "unspecified" },
+	{ "0.0.0.1", NULL },
+	{ "0.0.1.0", NULL },
+	{ "0.1.0.0", NULL },
+	{ "1.0.0.0", NULL },
+	{ "10.0.0.1", NULL },
+	{ "100.64.0.1", NULL },
+	{ "126.255.255.255", NULL },
+	{ "127.0.0.0", "loopback" },
+	{ "127.0.0.1", "loopback" },
+	{ "127.53.0.1", "loopback" },
+	{ "127.255.255.255", "loopback" },
+	{ "128.0.0.0", NULL },
+	{ "168.254.0.1", NULL },
+	{ "169.253.255.255", NULL },
+	{ "169.254.0.0", "link-local" },
+	{ "169.254.169.254", "link-local" },
+	{ "169.254.255.255", "link-local" },
+	{ "169.255.0.0", NULL },
+	{ "170.254.0.1", NULL },
+	{ "172.16.0.1", NULL },
+	{ "192.168.0.1", NULL },
+	{ "223.255.255.255", NULL },
+	{ "224.0.0.0", "multicast" },
+	{ "224.0.0.1", "multicast" },
+	{ "232.1.2.3", "multicast" },
+	{ "239.255.255.255", "multicast" },
+	{ "240.0.0.0", NULL },
+	{ "254.255.255.255", NULL },
+	{ "255.255.255.254", NULL },
+	{ "255.255.254.255", NULL },
+	{ "255.254.255.255", NULL },
+	{ "255.255.255.255", "broadcast" },
+};
+
+static const struct address_case v6_cases[] = {
+	{ "::", "unspecified" },
+	{ "::1", "loopback" },
+	{ "::2", NULL },
+	{ "::100", NULL },
+	{ "::1:1", NULL },
+	{ "100::", NULL },
+	{ "100::1", NULL },
+	{ "::203.0.113.9", NULL },
+	{ "::fffe:ffff:ffff", NULL },
+	{ "::ffff:0.0.0.0", "IPv4-mapped" },
+	{ "::ffff:127.0.0.1", "IPv4-mapped" },
+	{ "::ffff:203.0.113.9", "IPv4-mapped" },
+	{ "::ffff:255.255.255.255", "IPv4-mapped" },
+	{ "::1:0:0:0", NULL },
+	{ "::1:ffff:203.0.113.9", NULL },
+	{ "::feff:203.0.113.9", NULL },
+	{ "::ffff:0:203.0.113.9", NULL },
+	{ "1::ffff:203.0.113.9", NULL },
+	{ "64:ff9b::203.0.113.9", NULL },
+	{ "2000::", NULL },
+	{ "2001:db8::ffff:203.0.113.9", NULL },
+	{ "fc00::1", NULL },
+	{ "fd00::1", NULL },
+	{ "fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff", NULL },
+	{ "fe80::", "link-local" },
+	{ "fe80::1", "link-local" },
+	{ "fe90::1", "link-local" },
+	{ "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "link-local" },
+	{ "fec0::", NULL },
+	{ "ff80::1", "multicast" },
+	{ "7e80::1", NULL },
+	{ "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", NULL },
+	{ "ff00::", "multicast" },
+	{ "ff02::1", "multicast" },
+	{ "ff0e::1", "multicast" },
+	{ "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "multicast" },
+	{ "7f00::1", NULL },
+};
+
+/*
+ * TAP
+ */
+
+static unsigned int tests, failures;
+
+static void report(int good, const char *format, ...)
+{
+	va_list args;
+
+	printf("%sok %u - ", good ? "" : "not ", ++tests);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	if (!good)
+		failures++;
+}
+
+static void say_bytes(const unsigned char *bytes, unsigned int len)
+{
+	unsigned int i;
+
+	printf("# %u bytes:", len);
+	for (i = 0; i < len; i++)
+		printf(" %02x", bytes[i]);
+	putchar('\n');
+}
+
+static void say_result(const char *who, const struct toa_addrs *addrs, unsigned int refused)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	printf("# %s: refused %u", who, refused);
+	if (addrs->have & TOA_HAVE_V4)
+		printf(", %s port %u", inet_ntop(AF_INET, &addrs->v4_addr, text, sizeof(text)),
+		       ntohs(addrs->v4_port));
+	if (addrs->have & TOA_HAVE_V6)
+		printf(", %s port %u", inet_ntop(AF_INET6, &addrs->v6_addr, text, sizeof(text)),
+		       ntohs(addrs->v6_port));
+	putchar('\n');
+}
+
+/*
+ * Parsing
+ */
+
+static void *must_alloc(size_t size)
+{
+	void *p = malloc(size);
+
+	if (!p) {
+		puts("Bail out! no memory");
+		exit(2);
+	}
+	return p;
+}
+
+static unsigned int from_hex(const char *hex, unsigned char *bytes)
+{
+	unsigned int n = 0, value;
+	int used;
+
+	while (n < MAX_BYTES && sscanf(hex, " %2x%n", &value, &used) == 1) {
+		bytes[n++] = value;
+		hex += used;
+	}
+	return n;
+}
+
+/* What is not said to be there must not be written either. */
+static int wrote_too_much(const struct toa_addrs *addrs)
+{
+	unsigned char poison[16];
+
+	memset(poison, POISON, sizeof(poison));
+	if (!(addrs->have & TOA_HAVE_V4) &&
+	    (memcmp(&addrs->v4_addr, poison, sizeof(addrs->v4_addr)) ||
+	     memcmp(&addrs->v4_port, poison, sizeof(addrs->v4_port))))
+		return 1;
+	return !(addrs->have & TOA_HAVE_V6) &&
+	       (memcmp(&addrs->v6_addr, poison, sizeof(addrs->v6_addr)) ||
+		memcmp(&addrs->v6_port, poison, sizeof(addrs->v6_port)));
+}
+
+static int same(const struct toa_addrs *a, const struct toa_addrs *b)
+{
+	if (a->have != b->have)
+		return 0;
+	if (a->have & TOA_HAVE_V4 && (a->v4_addr != b->v4_addr || a->v4_port != b->v4_port))
+		return 0;
+	return !(a->have & TOA_HAVE_V6) ||
+	       (memcmp(&a->v6_addr, &b->v6_addr, 16) == 0 && a->v6_port == b->v6_port);
+}
+
+/* Parses copies at all alignments; true if every result is the expected one. */
+static int gives(const unsigned char *bytes, unsigned int len, const struct toa_addrs *expected,
+		 unsigned int expected_refused)
+{
+	unsigned int shift, refused;
+	int good = 1;
+
+	for (shift = 0; shift < ALIGNMENTS; shift++) {
+		unsigned char *copy = must_alloc(len + shift);
+		struct toa_addrs *addrs = must_alloc(sizeof(*addrs));
+
+		if (len)
+			memcpy(copy + shift, bytes, len);
+		memset(addrs, POISON, sizeof(*addrs));
+		refused = toa_option_parse(copy + shift, len, addrs);
+		if (good && (refused != expected_refused || !same(addrs, expected) ||
+			     wrote_too_much(addrs))) {
+			good = 0;
+			say_bytes(bytes, len);
+			say_result("expected", expected, expected_refused);
+			say_result("got", addrs, refused);
+			if (wrote_too_much(addrs))
+				puts("# wrote a field that is not said to be there");
+		}
+		free(addrs);
+		free(copy);
+	}
+	return good;
+}
+
+/*
+ * Tests
+ */
+
+static void expect(const char *v4, unsigned int v4_port, const char *v6, unsigned int v6_port,
+		   struct toa_addrs *expected)
+{
+	memset(expected, 0, sizeof(*expected));
+	if (v4 && inet_pton(AF_INET, v4, &expected->v4_addr) == 1) {
+		expected->have |= TOA_HAVE_V4;
+		expected->v4_port = htons(v4_port);
+	}
+	if (v6 && inet_pton(AF_INET6, v6, &expected->v6_addr) == 1) {
+		expected->have |= TOA_HAVE_V6;
+		expected->v6_port = htons(v6_port);
+	}
+}
+
+static void test_wire(void)
+{
+	unsigned char bytes[MAX_BYTES];
+	struct toa_addrs expected;
+	unsigned int i, len;
+
+	for (i = 0; i < ARRAY_SIZE(wire_cases); i++) {
+		const struct wire_case *c = &wire_cases[i];
+
+		len = from_hex(c->bytes, bytes);
+		expect(c->v4, c->v4_port, c->v6, c->v6_port, &expected);
+		report(gives(bytes, len, &expected, c->refused), "%s", c->name);
+	}
+}
+
+static unsigned int option_of(int family, const char *addr, unsigned char *bytes)
+{
+	unsigned int len = family == AF_INET ? 8 : 20;
+
+	bytes[0] = family == AF_INET ? 200 : 253;
+	bytes[1] = len;
+	bytes[2] = 0xd4;
+	bytes[3] = 0x31;
+	if (inet_pton(family, addr, bytes + 4) != 1) {
+		printf("Bail out! %s is no address\n", addr);
+		exit(2);
+	}
+	return len;
+}
+
+static void test_addresses(int family, const struct address_case *cases, unsigned int n)
+{
+	const char *v4, *v6;
+	struct toa_addrs expected;
+	unsigned char bytes[20];
+	unsigned int i, len;
+
+	for (i = 0; i < n; i++) {
+		const struct address_case *c = &cases[i];
+
+		v4 = family == AF_INET && !c->class ? c->addr : NULL;
+		v6 = family == AF_INET6 && !c->class ? c->addr : NULL;
+		len = option_of(family, c->addr, bytes);
+		expect(v4, 54321, v6, 54321, &expected);
+		report(gives(bytes, len, &expected, c->class ? 1 : 0), "%u: %s %s%s", bytes[0],
+		       c->addr, c->class ? "refused, " : "accepted", c->class ? c->class : "");
+	}
+}
+
+/* A class that is one address, or a prefix, is left by changing any one bit of that. */
+static void test_one_bit(int family, const char *addr, unsigned int bits, const char *class)
+{
+	unsigned char bytes[20];
+	unsigned int len = option_of(family, addr, bytes), bit;
+	struct toa_addrs expected;
+	char text[INET6_ADDRSTRLEN];
+	int good = 1;
+
+	for (bit = 0; bit < bits; bit++) {
+		unsigned char flip = 0x80 >> bit % 8;
+
+		bytes[4 + bit / 8] ^= flip;
+		inet_ntop(family, bytes + 4, text, sizeof(text));
+		expect(family == AF_INET ? text : NULL, 54321, family == AF_INET6 ? text : NULL,
+		       54321, &expected);
+		/* :: and ::1 are one bit apart, and both are refused. */
+		if (strcmp(text, "::") == 0 || strcmp(text, "::1") == 0)
+			expected.have = 0;
+		good &= gives(bytes, len, &expected, expected.have ? 0 : 1);
+		bytes[4 + bit / 8] ^= flip;
+	}
+	report(good, "%u: %s: each of the %u bits makes it %s", bytes[0], addr, bits, class);
+}
+
+/* Kind and length together identify an option: all 65,536 pairs, with an honest length. */
+static void test_every_kind_and_length(void)
+{
+	unsigned char bytes[256];
+	unsigned int kind, len;
+	int good = 1;
+
+	for (kind = 0; kind < 256; kind++) {
+		for (len = 0; len < 256; len++) {
+			struct toa_addrs addrs;
+
+			memset(bytes, 7, sizeof(bytes));
+			bytes[0] = kind;
+			bytes[1] = len;
+			/* Nothing that could be an option stands behind. */
+			if (kind == 1)
+				bytes[1] = 0;
+			if (toa_option_parse(bytes, len < 2 ? 2 : len, &addrs))
+				good = 0;
+			if (addrs.have != (kind == 200 && len == 8 ? TOA_HAVE_V4 :
+					   kind == 253 && len == 20 ? TOA_HAVE_V6 : 0))
+				good = 0;
+		}
+	}
+	report(good, "of all kinds and lengths only 200 with 8 and 253 with 20 count");
+}
+
+/* Cut behind every byte: the option counts when all of it is there. */
+static void test_truncated(const char *name, const char *hex, unsigned int v4_end,
+			   unsigned int v6_end)
+{
+	unsigned char bytes[MAX_BYTES];
+	unsigned int full = from_hex(hex, bytes), len;
+	struct toa_addrs expected;
+	int good = 1;
+
+	for (len = 0; len <= full; len++) {
+		expect(len >= v4_end ? "203.0.113.9" : NULL, 54321,
+		       len >= v6_end ? "2001:db8::9" : NULL, 54321, &expected);
+		good &= gives(bytes, len, &expected, 0);
+	}
+	report(good, "%s, truncated at every byte", name);
+}
+
+static void test_long(void)
+{
+	static unsigned char bytes[MAX_BYTES];
+	struct toa_addrs expected;
+
+	memset(bytes, 1, sizeof(bytes));
+	from_hex(SNAT, bytes + sizeof(bytes) - 8);
+	expect("203.0.113.9", 54321, NULL, 0, &expected);
+	report(gives(bytes, sizeof(bytes), &expected, 0), "far more bytes than a header has");
+}
+
+/* All bytes of port and address, each in its place. */
+static void test_every_byte(void)
+{
+	struct toa_addrs expected, *addrs = &expected;
+	unsigned char v4[8] = { 200, 8 }, v6[20] = { 253, 20 };
+	unsigned int i;
+
+	memset(addrs, 0, sizeof(*addrs));
+	for (i = 2; i < sizeof(v4); i++)
+		v4[i] = 0x10 + i;
+	memcpy(&addrs->v4_port, v4 + 2, 2);
+	memcpy(&addrs->v4_addr, v4 + 4, 4);
+	addrs->have = TOA_HAVE_V4;
+	report(gives(v4, sizeof(v4), addrs, 0), "200: every byte in its place");
+
+	memset(addrs, 0, sizeof(*addrs));
+	for (i = 2; i < sizeof(v6); i++)
+		v6[i] = 0x20 + i;
+	memcpy(&addrs->v6_port, v6 + 2, 2);
+	memcpy(&addrs->v6_addr, v6 + 4, 16);
+	addrs->have = TOA_HAVE_V6;
+	report(gives(v6, sizeof(v6), addrs, 0), "253: every byte in its place");
+}
+
+/*
+ * Random inputs
+ */
+
+static unsigned long long random_state = 0x746f612d74657374ULL;
+
+/* xorshift64*, so that every run sees the same inputs. */
+static unsigned int random_below(unsigned int n)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return (random_state * 0x2545f4914f6cdd1dULL >> 33) % n;
+}
+
+/* Random bytes alone would hardly ever be an option: build from pieces, then damage a few. */
+static void random_input(unsigned char *bytes, unsigned int len)
+{
+	static const char *const pieces[] = {
+		NOP, NOP, MSS, SACK_OK, TSTAMP, SNAT, SNAT, SNAT_2, SNAT_LO, NAT64, NAT64, NAT64_2,
+		NAT64_LO, END, "4c 03 ", "c8 07 ", "fd 08 ", "c8 ", "fd ", "fe 14 ",
+		"c8 08 d4 31 a9 fe ", "c8 08 d4 31 ff ff ff ff ", "c8 08 00 00 e0 ",
+		"fd 14 d4 31 fe 80 ", "fd 14 00 50 ff ",
+		"fd 14 d4 31 00 00 00 00 00 00 00 00 00 00 ff ff ",
+	};
+	static unsigned char decoded[ARRAY_SIZE(pieces)][32];
+	static unsigned int decoded_len[ARRAY_SIZE(pieces)];
+	unsigned char all[RANDOM_LEN + 32];
+	unsigned int n = 0, i;
+
+	if (!decoded_len[0])
+		for (i = 0; i < ARRAY_SIZE(pieces); i++)
+			decoded_len[i] = from_hex(pieces[i], decoded[i]);
+
+	while (n < len) {
+		if (random_below(8)) {
+			i = random_below(ARRAY_SIZE(pieces));
+			memcpy(all + n, decoded[i], decoded_len[i]);
+			n += decoded_len[i];
+		} else {
+			all[n++] = random_below(256);
+		}
+	}
+	if (len && random_below(2))
+		for (i = random_below(3); i; i--)
+			all[random_below(len)] = random_below(3) ? random_below(256) :
+								   random_below(3);
+	if (len)
+		memcpy(bytes, all, len);
+}
+
+static void test_random(void)
+{
+	unsigned int refused = 0, v4 = 0, v6 = 0, both = 0, i, len;
+	unsigned char *buffer[RANDOM_LEN + 1];
+	const char *what = NULL;
+	struct toa_addrs addrs;
+
+	for (len = 0; len <= RANDOM_LEN; len++)
+		buffer[len] = must_alloc(len);
+	for (i = 0; i < RANDOM_INPUTS && !what; i++) {
+		len = random_below(RANDOM_LEN + 1);
+		random_input(buffer[len], len);
+		what = reference_disagrees(buffer[len], len);
+		if (what) {
+			printf("# input %u: the parsers disagree about %s\n", i, what);
+			say_bytes(buffer[len], len);
+			break;
+		}
+		refused += !!reference_parse(buffer[len], len, &addrs);
+		v4 += addrs.have == TOA_HAVE_V4;
+		v6 += addrs.have == TOA_HAVE_V6;
+		both += addrs.have == (TOA_HAVE_V4 | TOA_HAVE_V6);
+	}
+	for (len = 0; len <= RANDOM_LEN; len++)
+		free(buffer[len]);
+	printf("# %u random inputs: %u with 200, %u with 253, %u with both, %u with one refused\n",
+	       i, v4, v6, both, refused);
+	report(!what, "agrees with a simple parser on random inputs");
+	report(what || (v4 > i / 100 && v6 > i / 100 && both > i / 100 && refused > i / 100),
+	       "the random inputs are worth it");
+}
+
+/*
+ * The fuzzer's seed
+ */
+
+static int write_input(const char *dir, const char *name, const unsigned char *bytes,
+		       unsigned int len)
+{
+	char path[4096];
+	FILE *file;
+	char *c;
+	int err;
+
+	snprintf(path, sizeof(path), "%s/", dir);
+	c = path + strlen(path);
+	snprintf(c, sizeof(path) - (c - path), "%s", name);
+	for (; *c; c++)
+		if (!isalnum((unsigned char)*c))
+			*c = '-';
+	file = fopen(path, "wb");
+	if (!file) {
+		perror(path);
+		return 2;
+	}
+	err = fwrite(bytes, 1, len, file) != len;
+	err |= fclose(file);
+	if (err)
+		perror(path);
+	return err ? 2 : 0;
+}
+
+static int write_corpus(const char *dir)
+{
+	unsigned char bytes[MAX_BYTES];
+	char name[INET6_ADDRSTRLEN + 8];
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < ARRAY_SIZE(wire_cases) && !err; i++)
+		err = write_input(dir, wire_cases[i].name, bytes,
+				  from_hex(wire_cases[i].bytes, bytes));
+	for (i = 0; i < ARRAY_SIZE(v4_cases) && !err; i++) {
+		snprintf(name, sizeof(name), "200 %s", v4_cases[i].addr);
+		err = write_input(dir, name, bytes, option_of(AF_INET, v4_cases[i].addr, bytes));
+	}
+	for (i = 0; i < ARRAY_SIZE(v6_cases) && !err; i++) {
+		snprintf(name, sizeof(name), "253 %s", v6_cases[i].addr);
+		err = write_input(dir, name, bytes, option_of(AF_INET6, v6_cases[i].addr, bytes));
+	}
+	return err;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "--corpus") == 0)
+		return write_corpus(argv[2]);
+	if (argc != 1) {
+		fprintf(stderr, "usage: %s [--corpus DIR]\n", argv[0]);
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	test_wire();
+	test_addresses(AF_INET, v4_cases, ARRAY_SIZE(v4_cases));
+	test_addresses(AF_INET6, v6_cases, ARRAY_SIZE(v6_cases));
+	test_one_bit(AF_INET, "0.0.0.0", 32, "another's");
+	test_one_bit(AF_INET, "127.0.0.1", 8, "another's");
+	test_one_bit(AF_INET, "224.0.0.1", 4, "another's");
+	test_one_bit(AF_INET6, "::", 128, "another's, but for ::1");
+	test_one_bit(AF_INET6, "::1", 128, "another's, but for ::");
+	test_one_bit(AF_INET6, "::ffff:203.0.113.9", 96, "another's");
+	test_one_bit(AF_INET6, "fe80::1", 7, "another's");
+	test_one_bit(AF_INET6, "ff02::1", 8, "another's");
+	test_every_kind_and_length();
+	test_every_byte();
+	test_truncated("200", SNAT, 8, ~0U);
+	test_truncated("253", NAT64, ~0U, 20);
+	test_truncated("200 and 253", NOP SNAT NOP NOP NAT64, 9, 31);
+	test_truncated("253 and 200", NAT64 NOP SNAT, 29, 20);
+	test_long();
+	test_random();
+	printf("1..%u\n", tests);
+	return failures ? 1 : 0;
+}
