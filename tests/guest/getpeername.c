@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What accept(), accept4(), getpeername() and SO_PEERNAME say, cell by cell. */
+#include "mod.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/in6.h>
+#include <linux/io_uring.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define V4 "198.51.100.7"
+#define V6 "2001:db8::77"
+#define V4_TEXT "198.51.100.7:4321"
+#define V6_TEXT "[2001:db8::77]:8765"
+#define LINK_LOCAL "fe80::2"
+
+#ifndef IPV6_FLOWINFO_SEND
+#define IPV6_FLOWINFO_SEND 33
+#endif
+
+enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED };
+
+static const char *const carried_name[CARRIED] = { "none", "option 200", "option 253", "both" };
+
+static const struct opts *options(int carried)
+{
+	static struct opts o;
+
+	o.len = 0;
+	if (carried & ONLY_V4)
+		opt_v4(&o, V4, 4321);
+	if (carried & ONLY_V6)
+		opt_v6(&o, V6, 8765);
+	return carried ? &o : NULL;
+}
+
+static const char *expected(const struct server *s, const struct conn *c, int carried)
+{
+	if (s->kind == INET)
+		return carried & ONLY_V4 ? V4_TEXT : server_sees(s, c);
+	if (carried & ONLY_V6)
+		return V6_TEXT;
+	return carried & ONLY_V4 ? mapped(V4_TEXT) : server_sees(s, c);
+}
+
+/*
+ * The table
+ */
+
+enum call { ACCEPT, ACCEPT4, GETPEERNAME, PEERNAME, CALLS };
+
+static const char *const call_name[CALLS] = { "accept", "accept4", "getpeername", "SO_PEERNAME" };
+
+struct cell {
+	enum call call;
+	enum kind kind;
+	int carried;
+};
+
+static const char *accept4_of(const struct server *s)
+{
+	struct sockaddr_storage ss = { 0 };
+	struct pollfd pfd = { .fd = s->fd, .events = POLLIN };
+	socklen_t len = sizeof(ss);
+	int fd;
+
+	if (poll(&pfd, 1, WAIT_MS) != 1)
+		return "nothing to accept";
+	fd = accept4(s->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return error_name(errno);
+	check(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	check(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	check_num(len, s->kind == INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+	return addr_text(&ss);
+}
+
+static void cell(const void *arg)
+{
+	const struct cell *t = arg;
+	const char *got = "nothing to accept";
+	struct stats before;
+	struct server s;
+	struct conn c;
+	bool changed;
+	int fd;
+
+	server_open(&s, t->kind, 5);
+	server_conn(&s, &c);
+	require(conn_open(&c, NULL, options(t->carried)));
+	changed = strcmp(expected(&s, &c, t->carried), server_sees(&s, &c));
+	if (t->call == ACCEPT || t->call == ACCEPT4) {
+		require(stats_get(&before));
+		if (t->call == ACCEPT)
+			server_accept(&s, &got);
+		else
+			got = accept4_of(&s);
+	} else {
+		fd = server_accept(&s, NULL);
+		require(stats_get(&before));
+		got = t->call == GETPEERNAME ? peer_of(fd) : peername_of(fd);
+	}
+	check_str(got, expected(&s, &c, t->carried));
+	/* It never counts what it does not answer. */
+	if (changed)
+		check_moved(&before, "getname_toa_ok", 1);
+	else
+		check_moved(&before);
+}
+
+static void add_cells(void)
+{
+	static struct cell all[CALLS * KINDS * CARRIED];
+	int i;
+
+	for (i = 0; i < CALLS * KINDS * CARRIED; i++) {
+		all[i].call = i / (KINDS * CARRIED);
+		all[i].kind = i / CARRIED % KINDS;
+		all[i].carried = i % CARRIED;
+		test_add(cell, &all[i], "%s %s %s", call_name[all[i].call],
+			 kind_name[all[i].kind], carried_name[all[i].carried]);
+	}
+}
+
+/*
+ * What stays as it is
+ */
+
+static void sockname(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	char want[64];
+	struct stats before;
+	int fd;
+
+	server_open(&s, *(const enum kind *)arg, 5);
+	fd = server_connect(&s, &c, NULL, options(BOTH));
+	snprintf(want, sizeof(want), kind_v6(s.kind) ? "[" SERVER_V6 "]:%u" :
+		 s.kind == MAPPED ? "[::ffff:" SERVER_V4 "]:%u" : SERVER_V4 ":%u", s.port);
+	require(stats_get(&before));
+	check_str(local_of(fd), want);
+	check_moved(&before);
+	check_str(peer_of(fd), expected(&s, &c, BOTH));
+}
+
+static void notconn(const void *arg)
+{
+	enum kind kind = *(const enum kind *)arg;
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct server s;
+	struct conn c;
+	int fd;
+
+	fd = socket(kind == INET ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+	check_str(peer_of(fd), "ENOTCONN");
+	check_str(peername_of(fd), "ENOTCONN");
+	server_open(&s, kind, 5);
+	check_str(peer_of(s.fd), "ENOTCONN");
+	fd = server_connect(&s, &c, NULL, options(BOTH));
+	check_str(peer_of(fd), expected(&s, &c, BOTH));
+	require(connect(fd, &none, sizeof(none)) == 0);
+	check_str(peer_of(fd), "ENOTCONN");
+	check_str(peername_of(fd), "ENOTCONN");
+}
+
+/* After a RST, SO_PEERNAME still answers: it asks as accept() does. */
+static void after_rst(const void *arg)
+{
+	struct stats before;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, *(const enum kind *)arg, 5);
+	fd = server_connect(&s, &c, NULL, options(BOTH));
+	conn_rst(&c);
+	require(stats_get(&before));
+	check_str(peer_of(fd), "ENOTCONN");
+	check_moved(&before);
+	check_str(peername_of(fd), expected(&s, &c, BOTH));
+}
+
+struct already_reset {
+	enum kind kind;
+	int carried;
+};
+
+static void already_reset(const void *arg)
+{
+	const struct already_reset *t = arg;
+	const char *addr = "nothing to accept";
+	struct stats before;
+	struct server s;
+	struct conn c;
+
+	server_open(&s, t->kind, 5);
+	server_conn(&s, &c);
+	require(conn_open(&c, NULL, options(t->carried)));
+	conn_rst(&c);
+	require(stats_get(&before));
+	require(server_accept(&s, &addr) >= 0);
+	check_str(addr, expected(&s, &c, t->carried));
+	if (strcmp(addr, server_sees(&s, &c)))
+		check_moved(&before, "getname_toa_ok", 1);
+}
+
+/* flowinfo and scope_id, both of which the kernel's own answer has. */
+static void flow_and_scope(const void *arg)
+{
+	int carried = *(const int *)arg, one = 1;
+	struct sockaddr_in6 sin6 = { 0 };
+	socklen_t len = sizeof(sin6);
+	struct server s;
+	struct conn c;
+	int fd;
+
+	write_file("/proc/sys/net/ipv6/flowlabel_reflect", "1");
+	server_open(&s, INET6, 5);
+	write_file("/proc/sys/net/ipv6/flowlabel_reflect", "0");
+	require(setsockopt(s.fd, IPPROTO_IPV6, IPV6_FLOWINFO_SEND, &one, sizeof(one)) == 0);
+	server_conn(&s, &c);
+	c.flow = 0x12345;
+	inet_pton(AF_INET6, LINK_LOCAL, c.saddr);
+	require(conn_open(&c, NULL, options(carried)));
+	fd = server_accept(&s, NULL);
+	require(getpeername(fd, (struct sockaddr *)&sin6, &len) == 0);
+	if (carried) {
+		check_num(sin6.sin6_flowinfo, 0);
+		check_num(sin6.sin6_scope_id, 0);
+		check_str(peer_of(fd), expected(&s, &c, carried));
+	} else {
+		check(sin6.sin6_flowinfo != 0);
+		check(sin6.sin6_scope_id != 0);
+		check_str(peer_of(fd), server_sees(&s, &c));
+	}
+}
+
+/* A connection that this host has made: its peer is who it says. */
+static void outgoing(const void *arg)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(8080) };
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct stats before;
+	struct conn c;
+
+	(void)arg;
+	inet_pton(AF_INET, BALANCER_V4, &sin.sin_addr);
+	require(stats_get(&before));
+	require(connect(fd, (struct sockaddr *)&sin, sizeof(sin)) && errno == EINPROGRESS);
+	require(getsockname(fd, (struct sockaddr *)&local, &len) == 0);
+	conn_init(&c, false, ntohs(((struct sockaddr_in *)&local)->sin_port));
+	c.sport = 8080;
+	require(conn_answer(&c, options(BOTH)));
+	check_str(peer_of(fd), BALANCER_V4 ":8080");
+	check_str(nat64_of(fd), "ENOENT");
+	check_moved(&before, "getname_toa_empty", 1);
+}
+
+/*
+ * A cgroup BPF program that changes the answer
+ */
+
+#define INSN(c, d, s, o, i) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
+
+static int bpf(int cmd, union bpf_attr *attr)
+{
+	return syscall(SYS_bpf, cmd, attr, sizeof(*attr));
+}
+
+/* user_ip4 = 192.0.2.99, on getpeername() of AF_INET sockets; r1 is the context. */
+static int bpf_program(void)
+{
+	struct bpf_insn insns[] = {
+		INSN(BPF_ALU | BPF_MOV | BPF_K, 2, 0, 0, htonl(0xc0000263)),
+		INSN(BPF_STX | BPF_MEM | BPF_W, 1, 2, offsetof(struct bpf_sock_addr, user_ip4), 0),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1),
+		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+	};
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
+	attr.expected_attach_type = BPF_CGROUP_INET4_GETPEERNAME;
+	attr.insns = (uintptr_t)insns;
+	attr.insn_cnt = sizeof(insns) / sizeof(insns[0]);
+	attr.license = (uintptr_t)"GPL";
+	return bpf(BPF_PROG_LOAD, &attr);
+}
+
+static void cgroup_bpf(const void *arg)
+{
+	static const char dir[] = "/tmp/toa-cgroup";
+	struct server s;
+	struct conn c, d;
+	union bpf_attr attr;
+	int prog = bpf_program(), group, fd, other;
+
+	(void)arg;
+	if (prog < 0)
+		test_skip("this kernel takes no cgroup BPF program (%s)", error_name(errno));
+	mkdir("/tmp", 0755);
+	mkdir(dir, 0755);
+	if (mount("none", dir, "cgroup2", 0, NULL))
+		test_skip("this kernel has no cgroup2 (%s)", error_name(errno));
+	group = open(dir, O_RDONLY | O_DIRECTORY);
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = group;
+	attr.attach_bpf_fd = prog;
+	attr.attach_type = BPF_CGROUP_INET4_GETPEERNAME;
+	check_num(bpf(BPF_PROG_ATTACH, &attr), 0);
+
+	server_open(&s, INET, 5);
+	other = server_connect(&s, &d, NULL, NULL);
+	fd = server_connect(&s, &c, NULL, options(ONLY_V4));
+	/* That the program works is seen where there is no option. */
+	check(!strncmp(peer_of(other), "192.0.2.99:", 11));
+	check_str(peer_of(fd), V4_TEXT);
+
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = group;
+	attr.attach_type = BPF_CGROUP_INET4_GETPEERNAME;
+	check_num(bpf(BPF_PROG_DETACH, &attr), 0);
+	check_str(peer_of(other), server_sees(&s, &d));
+	close(group);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+}
+
+/*
+ * io_uring: the accept runs in a worker thread of the kernel
+ */
+
+static void uring_accept(const void *arg)
+{
+	size_t sqe_size, ring_size = 4096;
+	struct io_uring_params p;
+	struct sockaddr_storage ss = { 0 };
+	socklen_t len = sizeof(ss);
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe *cqe;
+	struct server s;
+	struct conn c;
+	uint8_t *ring;
+	struct utsname uts;
+	int major = 0, minor = 0;
+	int fd;
+
+	(void)arg;
+	uname(&uts);
+	sscanf(uts.release, "%d.%d", &major, &minor);
+	if (major < 5 || (major == 5 && minor < 12))
+		test_skip("io_uring workers of %s are plain kernel threads", uts.release);
+	memset(&p, 0, sizeof(p));
+	fd = syscall(SYS_io_uring_setup, 2, &p);
+	if (fd < 0)
+		test_skip("this kernel has no io_uring (%s)", error_name(errno));
+	sqe_size = p.sq_entries * sizeof(*sqe);
+	ring = mmap(NULL, ring_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
+		    IORING_OFF_SQ_RING);
+	sqe = mmap(NULL, sqe_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
+		   IORING_OFF_SQES);
+	require(ring != MAP_FAILED && sqe != (void *)MAP_FAILED);
+	require(p.features & IORING_FEAT_SINGLE_MMAP);
+
+	server_open(&s, INET, 5);
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = IORING_OP_ACCEPT;
+	sqe->flags = IOSQE_ASYNC;
+	sqe->fd = s.fd;
+	sqe->addr = (uintptr_t)&ss;
+	sqe->addr2 = (uintptr_t)&len;
+	((uint32_t *)(ring + p.sq_off.array))[0] = 0;
+	__atomic_store_n((uint32_t *)(ring + p.sq_off.tail), 1, __ATOMIC_RELEASE);
+	require(syscall(SYS_io_uring_enter, fd, 1, 0, 0, NULL, 0) == 1);
+
+	server_conn(&s, &c);
+	require(conn_open(&c, NULL, options(ONLY_V4)));
+	require(syscall(SYS_io_uring_enter, fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 0);
+	cqe = (struct io_uring_cqe *)(ring + p.cq_off.cqes);
+	check(cqe->res >= 0);
+	check_str(addr_text(&ss), V4_TEXT);
+	munmap(sqe, sqe_size);
+	munmap(ring, ring_size);
+}
+
+/* A plain client of an MPTCP listener, which Go's are: the kernel falls back to TCP. */
+static void mptcp_listener(const void *arg)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sin);
+	struct server s = { .kind = INET };
+	const char *addr = "nothing to accept";
+	struct conn c;
+	int fd;
+
+	(void)arg;
+	s.fd = socket(AF_INET, SOCK_STREAM, 262 /* IPPROTO_MPTCP */);
+	if (s.fd < 0)
+		test_skip("this kernel has no MPTCP (%s)", error_name(errno));
+	require(bind(s.fd, (struct sockaddr *)&sin, sizeof(sin)) == 0);
+	require(listen(s.fd, 5) == 0);
+	require(getsockname(s.fd, (struct sockaddr *)&sin, &len) == 0);
+	s.port = ntohs(sin.sin_port);
+	server_conn(&s, &c);
+	require(conn_open(&c, options(ONLY_V6), options(ONLY_V4)));
+	fd = server_accept(&s, &addr);
+	require(fd >= 0);
+	check_str(addr, V4_TEXT);
+	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
+	check(data_flows(&c, fd));
+}
+
+int main(int argc, char **argv)
+{
+	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
+	static const struct already_reset resets[] = {
+		{ INET, ONLY_V4 }, { MAPPED, ONLY_V4 }, { MAPPED, ONLY_V6 },
+		{ INET6, ONLY_V6 }, { DUAL6, BOTH }, { INET, NONE },
+	};
+	static const int carried[CARRIED] = { NONE, ONLY_V4, ONLY_V6, BOTH };
+	unsigned int i;
+
+	add_cells();
+	for (i = 0; i < KINDS; i++) {
+		test_add(sockname, &kinds[i], "getsockname %s untouched", kind_name[i]);
+		test_add(notconn, &kinds[i], "%s ENOTCONN stays", kind_name[i]);
+		test_add(after_rst, &kinds[i], "%s after RST", kind_name[i]);
+	}
+	for (i = 0; i < sizeof(resets) / sizeof(resets[0]); i++)
+		test_add(already_reset, &resets[i], "accept of a reset connection %s %s",
+			 kind_name[resets[i].kind], carried_name[resets[i].carried]);
+	for (i = 0; i < CARRIED; i++)
+		test_add(flow_and_scope, &carried[i], "flowinfo and scope_id %s", carried_name[i]);
+	test_add(outgoing, NULL, "outgoing connection unchanged");
+	test_add(cgroup_bpf, NULL, "cgroup BPF program, ours stands");
+	test_add(uring_accept, NULL, "io_uring accept option 200");
+	test_add(mptcp_listener, NULL, "MPTCP listener, plain client");
+	return toa_main("getpeername", "", argc, argv);
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+/* /proc/net/toa_stats: its layout, its mode, and what each row counts. */
+#include "mod.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STATS "/proc/net/toa_stats"
+#define V4 "198.51.100.7"
+#define V6 "2001:db8::77"
+
+static char text[65536];
+
+static void read_text(void)
+{
+	require(read_file(STATS, text, sizeof(text)));
+}
+
+/* The numbers of online CPUs, from a list such as 0-2,5. */
+static int online(int *cpus, int max)
+{
+	char list[256], *p = list, *end;
+	int n = 0;
+
+	require(read_file("/sys/devices/system/cpu/online", list, sizeof(list)));
+	while (*p >= '0' && *p <= '9') {
+		int from = strtol(p, &end, 10), to = from;
+
+		if (*end == '-')
+			to = strtol(end + 1, &end, 10);
+		for (; from <= to && n < max; from++)
+			cpus[n++] = from;
+		p = *end == ',' ? end + 1 : end;
+	}
+	return n;
+}
+
+static void header(const void *arg)
+{
+	char want[8192];
+	int cpus[256], n = online(cpus, 256), i, len;
+
+	(void)arg;
+	read_text();
+	len = snprintf(want, sizeof(want), "%34s", "");
+	for (i = 0; i < n; i++)
+		len += snprintf(want + len, sizeof(want) - len, "CPU%d       ", cpus[i]);
+	*strchrnul(text, '\n') = 0;
+	check_str(text, want);
+}
+
+static void first_rows(const void *arg)
+{
+	static const char *const rows[] = {
+		"syn_recv_sock_toa", "syn_recv_sock_no_toa", "getname_toa_ok",
+		"getname_toa_mismatch", "getname_toa_empty", "ip6_address_alloc",
+		"ip6_address_free",
+	};
+	char *line;
+	int i;
+
+	(void)arg;
+	read_text();
+	strtok(text, "\n");
+	for (i = 0; i < 7; i++) {
+		char want[64];
+
+		line = strtok(NULL, "\n");
+		require(line);
+		snprintf(want, sizeof(want), "%-25s:", rows[i]);
+		line[strlen(want)] = 0;
+		check_str(line, want);
+	}
+}
+
+/* The rows, printed again from what was read of them, are the same byte for byte. */
+static void rows(const void *arg)
+{
+	static char again[65536];
+	int cpus[256], n = online(cpus, 256);
+	char *p, *out = again;
+
+	(void)arg;
+	read_text();
+	p = strchr(text, '\n');
+	require(p);
+	for (p++; *p; p = strchr(p, '\n') + 1) {
+		char name[64];
+		int i;
+
+		require(strchr(p, '\n') && sscanf(p, "%63[^ :]", name) == 1 && strchr(p, ':'));
+		out += sprintf(out, "%-25s:", name);
+		p = strchr(p, ':') + 1;
+		for (i = 0; i < n; i++)
+			out += sprintf(out, "%10lu ", strtoul(p, &p, 10));
+		out += sprintf(out, "\n");
+	}
+	check_str(strchr(text, '\n') + 1, again);
+}
+
+static void mode(const void *arg)
+{
+	struct stat st;
+
+	(void)arg;
+	require(stat(STATS, &st) == 0);
+	check_num(st.st_mode & 07777, 0444);
+}
+
+static void only_initial(const void *arg)
+{
+	bool here, there;
+	struct ns ns;
+
+	(void)arg;
+	ns_new(&ns);
+	here = access("/proc/self/net/toa_stats", F_OK) == 0;
+	ns_enter(&ns);
+	there = access("/proc/self/net/toa_stats", F_OK) == 0;
+	ns_leave();
+	check(here);
+	check(!there);
+	ns_free(&ns);
+}
+
+/* Connections of other namespaces count here too: the file is of the whole host. */
+static void whole_host(const void *arg)
+{
+	struct stats before;
+	struct server s;
+	struct conn c;
+	struct ns ns;
+
+	(void)arg;
+	ns_new(&ns);
+	ns_enter(&ns);
+	server_open(&s, INET, 5);
+	ns_leave();
+	require(stats_get(&before));
+	server_conn(&s, &c);
+	c.dev = &ns.dev;
+	require(conn_open(&c, NULL, v4_opt(V4, 1)));
+	check(server_accept(&s, NULL) >= 0);
+	check_moved(&before, "syn_recv_sock_toa", 1, "getname_toa_ok", 1);
+	ns_free(&ns);
+}
+
+/*
+ * What is counted
+ */
+
+struct counted {
+	const char *name;
+	enum kind kind;
+	int v4, v6;
+};
+
+static void counted(const void *arg)
+{
+	const struct counted *t = arg;
+	struct opts o = { .len = 0 };
+	struct stats before, open;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	if (t->v4)
+		opt_v4(&o, V4, 4321);
+	if (t->v6)
+		opt_v6(&o, V6, 8765);
+	server_open(&s, t->kind, 5);
+	server_conn(&s, &c);
+	require(stats_get(&before));
+	require(conn_open(&c, NULL, &o));
+	check_moved(&before, "syn_recv_sock_toa", t->v4 || t->v6,
+		    "syn_recv_sock_no_toa", !t->v4 && !t->v6, "ip6_address_alloc", t->v6);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0 && stats_get(&open));
+	reset(fd);
+	check(stats_balanced());
+	check_moved(&open, "ip6_address_free", t->v6);
+}
+
+/* In every segment that may carry it: one connection, counted once. */
+static void counted_once(const void *arg)
+{
+	struct stats before;
+	struct server s;
+	struct conn c;
+
+	server_open(&s, *(const enum kind *)arg, 5);
+	server_conn(&s, &c);
+	require(stats_get(&before));
+	require(conn_open(&c, v6_opt(V6, 1), v6_opt(V6, 1)));
+	conn_data(&c, v6_opt(V6, 1), "data");
+	conn_data(&c, NULL, "data");
+	check_moved(&before, "syn_recv_sock_toa", 1, "ip6_address_alloc", 1);
+}
+
+static void syn_alone(const void *arg)
+{
+	struct stats before;
+	struct server s;
+	struct conn c;
+
+	(void)arg;
+	server_open(&s, INET, 5);
+	server_conn(&s, &c);
+	require(stats_get(&before));
+	conn_syn(&c, v6_opt(V6, 1));
+	require(conn_synack(&c, NULL));
+	check_moved(&before);
+	conn_rst(&c);
+	check_moved(&before);
+}
+
+static void invalid(const void *arg)
+{
+	struct stats before;
+	struct server s;
+	struct conn c;
+
+	(void)arg;
+	server_open(&s, INET, 5);
+	server_conn(&s, &c);
+	require(stats_get(&before));
+	require(conn_open(&c, NULL, v4_opt("127.0.0.1", 1)));
+	check_moved(&before, "toa_invalid", 1, "syn_recv_sock_no_toa", 1);
+}
+
+/* A CPU that goes takes its column with it, not its counts. */
+static void offline(const void *arg)
+{
+	static const char cpu1[] = "/sys/devices/system/cpu/cpu1/online";
+	struct stats before, after;
+	int cpus[256], n = online(cpus, 256), i;
+	cpu_set_t set;
+	struct server s;
+	struct conn c;
+
+	(void)arg;
+	if (n < 2 || access(cpu1, W_OK))
+		test_skip("there is no second CPU that can go offline");
+	/* Count something on it. */
+	CPU_ZERO(&set);
+	CPU_SET(1, &set);
+	require(sched_setaffinity(0, sizeof(set), &set) == 0);
+	server_open(&s, INET, 5);
+	for (i = 0; i < 5; i++)
+		server_connect(&s, &c, NULL, v4_opt(V4, i));
+	CPU_SET(0, &set);
+	require(sched_setaffinity(0, sizeof(set), &set) == 0);
+	require(stats_get(&before));
+	check(stats_of(&before, "syn_recv_sock_toa") >= 5);
+	write_file(cpu1, "0");
+	header(NULL);
+	rows(NULL);
+	require(stats_get(&after));
+	for (i = 0; i < before.rows; i++)
+		check(after.row[i].sum >= before.row[i].sum);
+	write_file(cpu1, "1");
+	header(NULL);
+	require(stats_get(&after));
+	for (i = 0; i < before.rows; i++)
+		check(after.row[i].sum >= before.row[i].sum);
+}
+
+int main(int argc, char **argv)
+{
+	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
+	static const struct counted counts[] = {
+		{ "none", INET, 0, 0 }, { "option 200", INET, 1, 0 },
+		{ "option 253", INET, 0, 1 }, { "both", INET, 1, 1 },
+		{ "mapped none", MAPPED, 0, 0 }, { "mapped option 200", MAPPED, 1, 0 },
+		{ "mapped option 253", MAPPED, 0, 1 }, { "mapped both", MAPPED, 1, 1 },
+		{ "AF_INET6 none", INET6, 0, 0 }, { "AF_INET6 option 200", INET6, 1, 0 },
+		{ "AF_INET6 option 253", INET6, 0, 1 }, { "AF_INET6 both", INET6, 1, 1 },
+	};
+	unsigned int i;
+
+	test_add(header, NULL, "header line");
+	test_add(first_rows, NULL, "first seven rows");
+	test_add(rows, NULL, "layout of the rows");
+	test_add(mode, NULL, "mode 0444");
+	test_add(only_initial, NULL, "initial namespace only");
+	test_add(whole_host, NULL, "counts the whole host");
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		test_add(counted, &counts[i], "a connection counts, %s", counts[i].name);
+	for (i = 0; i < KINDS; i++)
+		test_add(counted_once, &kinds[i], "counted once in all segments, %s", kind_name[i]);
+	test_add(syn_alone, NULL, "a SYN alone counts nothing");
+	test_add(invalid, NULL, "toa_invalid counts");
+	test_add(offline, NULL, "a CPU that goes offline");
+	return toa_main("stats", "", argc, argv);
+}
