@@ -15,6 +15,7 @@
 #include <linux/list.h>
 #include <linux/net.h>
 #include <linux/proc_fs.h>
+#include <linux/rcupdate.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -249,6 +250,28 @@ static inline u32 toa_net_id(const struct net *net)
 	/* Namespaces have no numbers yet; their addresses tell living ones apart as well. */
 	return (unsigned long)net >> 6;
 #endif
+}
+
+/* Waiting */
+
+/**
+ * toa_synchronize() - wait until the data path has left what it may be looking at now
+ *
+ * It runs with preemption off (kprobe handlers, softirqs), or, in callbacks and wrappers of
+ * ftrace, in a task that may be preempted but does not sleep: Tasks RCU waits for these. It does
+ * not wait for idle tasks, on which softirqs run: synchronize_rcu() does.
+ *
+ * Context: process, sleeps.
+ */
+static inline void toa_synchronize(void)
+{
+#ifdef TOA_HAVE_FTRACE
+	synchronize_rcu_tasks();
+#endif
+#if LINUX_VERSION_CODE < KERNEL_VERSION(4, 20, 0)
+	synchronize_sched();
+#endif
+	synchronize_rcu();
 }
 
 /* Memory */

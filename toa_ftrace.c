@@ -6,7 +6,7 @@
  *
  * Built without tracing of itself (see Kbuild).
  */
-#include "toa_internal.h"
+#include "toa_path.h"
 
 #ifdef TOA_HAVE_FTRACE
 
@@ -31,11 +31,10 @@ typedef struct sock *syn_recv_sock_7_fn(const struct sock *sk, struct sk_buff *s
 #define SYN_RECV_SOCK_IS_6 __builtin_types_compatible_p(syn_recv_sock_fn, syn_recv_sock_6_fn)
 #define SYN_RECV_SOCK_IS_7 __builtin_types_compatible_p(syn_recv_sock_fn, syn_recv_sock_7_fn)
 
-static struct {
-	struct ftrace_ops ops;
-	unsigned long wrapper;		/* 0: only the entry matters */
-	void *original;			/* as the kernel itself calls it */
-} traces[TOA_HOOK_COUNT];
+static struct ftrace_ops traces[TOA_HOOK_COUNT];
+
+/* The functions that wrappers stand in for, as the kernel itself calls them. */
+static void *originals[TOA_HOOK_COUNT] __read_mostly;
 
 /* The module's own code: a call from there is a wrapper's call of the original. */
 static unsigned long text_base __read_mostly;
@@ -45,189 +44,205 @@ static unsigned long text_size __read_mostly;
 static DEFINE_PER_CPU(long, inside);
 
 /*
- * Wrappers. Each ends with code of its own behind the call, so that the return address of the
- * call, by which the callback knows it, always lies in the module.
+ * Wrappers. Each has code of its own behind its call of the original, so that the return address
+ * of that call, by which the callback knows it, always lies in the module.
  */
 
-static noinline int call_getname(enum toa_hook_id id, struct socket *sock, void *uaddr, int peer)
+static __always_inline int wrap_getname(enum toa_hook hook, struct socket *sock, void *uaddr,
+					int peer)
 {
-	unsigned long arg[TOA_HOOK_ARGS] = {
-		(unsigned long)sock, (unsigned long)uaddr, peer,
-	};
-	getname_fn *original = traces[id].original;
-	const struct toa_hook *hook = &toa_hooks[id];
-	union toa_call call;
-	bool leave;
+	getname_fn *original = originals[hook];
 	int ret;
 
 	this_cpu_inc(inside);
-	leave = hook->enter(arg, &call);
 	ret = original(sock, uaddr, peer);
-	if (leave)
-		hook->leave(ret, &call);
+	toa_getname_end(sock->sk, uaddr, ret);
 	this_cpu_dec(inside);
 	return ret;
 }
 
 static noinline int wrap_getname_v4(struct socket *sock, void *uaddr, int peer)
 {
-	return call_getname(TOA_HOOK_GETNAME_V4, sock, uaddr, peer);
+	return wrap_getname(TOA_HOOK_GETNAME_V4, sock, uaddr, peer);
 }
 
 static noinline int wrap_getname_v6(struct socket *sock, void *uaddr, int peer)
 {
-	return call_getname(TOA_HOOK_GETNAME_V6, sock, uaddr, peer);
+	return wrap_getname(TOA_HOOK_GETNAME_V6, sock, uaddr, peer);
 }
 
-static noinline struct sock *call_child(enum toa_hook_id id, const struct sock *sk,
-					struct sk_buff *skb, struct request_sock *req,
-					struct dst_entry *dst, struct request_sock *req_unhash,
-					bool *own_req, void *opt_child_init)
-{
-	unsigned long arg[TOA_HOOK_ARGS] = {
-		(unsigned long)sk, (unsigned long)skb, (unsigned long)req, (unsigned long)dst,
-		(unsigned long)req_unhash, (unsigned long)own_req,
-	};
-	const struct toa_hook *hook = &toa_hooks[id];
-	union toa_call call;
-	struct sock *child;
-	bool leave;
-
-	this_cpu_inc(inside);
-	leave = hook->enter(arg, &call);
-	if (SYN_RECV_SOCK_IS_7)
-		child = ((syn_recv_sock_7_fn *)traces[id].original)(sk, skb, req, dst, req_unhash,
-								    own_req, opt_child_init);
-	else
-		child = ((syn_recv_sock_6_fn *)traces[id].original)(sk, skb, req, dst, req_unhash,
-								    own_req);
-	if (leave)
-		hook->leave((unsigned long)child, &call);
-	this_cpu_dec(inside);
-	return child;
-}
-
-#define CHILD_WRAPPERS(family, id) \
-static noinline struct sock *wrap_child_6_##family(const struct sock *sk, struct sk_buff *skb, \
-						   struct request_sock *req, \
-						   struct dst_entry *dst, \
-						   struct request_sock *req_unhash, \
-						   bool *own_req) \
+#define WRAP_CHILD(name, hook, type, parameter, argument) \
+static noinline struct sock *name(const struct sock *sk, struct sk_buff *skb, \
+				  struct request_sock *req, struct dst_entry *dst, \
+				  struct request_sock *req_unhash, bool *own_req parameter) \
 { \
-	return call_child(id, sk, skb, req, dst, req_unhash, own_req, NULL); \
-} \
+	type *original = originals[hook]; \
+	struct toa_child c; \
+	struct sock *child; \
+	bool wanted; \
 \
-static noinline struct sock *wrap_child_7_##family(const struct sock *sk, struct sk_buff *skb, \
-						   struct request_sock *req, \
-						   struct dst_entry *dst, \
-						   struct request_sock *req_unhash, \
-						   bool *own_req, void *opt_child_init) \
-{ \
-	return call_child(id, sk, skb, req, dst, req_unhash, own_req, opt_child_init); \
+	this_cpu_inc(inside); \
+	wanted = toa_child_begin(sk, skb, req, &c); \
+	child = original(sk, skb, req, dst, req_unhash, own_req argument); \
+	if (wanted) \
+		toa_child_end(child, own_req, &c); \
+	this_cpu_dec(inside); \
+	return child; \
 }
 
-CHILD_WRAPPERS(v4, TOA_HOOK_CHILD_V4)
-CHILD_WRAPPERS(v6, TOA_HOOK_CHILD_V6)
+#define NOTHING
+#define PARAMETER , void (*opt_child_init)(struct sock *newsk, const struct sock *sk)
+#define ARGUMENT , opt_child_init
+
+WRAP_CHILD(wrap_child_6_v4, TOA_HOOK_CHILD_V4, syn_recv_sock_6_fn, NOTHING, NOTHING)
+WRAP_CHILD(wrap_child_6_v6, TOA_HOOK_CHILD_V6, syn_recv_sock_6_fn, NOTHING, NOTHING)
+WRAP_CHILD(wrap_child_7_v4, TOA_HOOK_CHILD_V4, syn_recv_sock_7_fn, PARAMETER, ARGUMENT)
+WRAP_CHILD(wrap_child_7_v6, TOA_HOOK_CHILD_V6, syn_recv_sock_7_fn, PARAMETER, ARGUMENT)
 
 /*
- * The callback at a function's entry
+ * Callbacks at a function's entry
  */
 
-static void on_call(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
-			    struct toa_ftrace_regs *regs)
+static __always_inline bool from_wrapper(unsigned long parent)
 {
-	enum toa_hook_id id = (unsigned long)ops->private;
-	struct toa_hook *hook = &toa_hooks[id];
-	unsigned long arg[TOA_HOOK_ARGS] = {
-		toa_ftrace_arg(regs, 0), toa_ftrace_arg(regs, 1),
-		toa_ftrace_arg(regs, 2), toa_ftrace_arg(regs, 3),
-	};
-
-	toa_hook_hit(hook);
-	if (parent_ip - text_base < text_size)
-		return;
-	if (hook->wanted(arg))
-		toa_ftrace_redirect(regs, traces[id].wrapper);
+	return parent - text_base < text_size;
 }
+
+static void on_destruct(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+			struct toa_ftrace_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_DESTRUCT);
+	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
+}
+
+static void on_disconnect(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+			  struct toa_ftrace_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_DISCONNECT);
+	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
+}
+
+static void on_syn(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+		   struct toa_ftrace_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_SYN);
+	toa_syn((const struct sock *)toa_ftrace_arg(regs, 2),
+		(const struct sk_buff *)toa_ftrace_arg(regs, 3));
+}
+
+static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigned long parent)
+{
+	return toa_getname_wanted((const struct socket *)toa_ftrace_arg(regs, 0),
+				  toa_ftrace_arg(regs, TOA_GETNAME_PEER)) &&
+	       !from_wrapper(parent);
+}
+
+static void on_getname_v4(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+			  struct toa_ftrace_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_GETNAME_V4);
+	if (getname_wanted(regs, parent))
+		toa_ftrace_redirect(regs, (unsigned long)wrap_getname_v4);
+}
+
+static void on_getname_v6(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+			  struct toa_ftrace_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_GETNAME_V6);
+	if (getname_wanted(regs, parent))
+		toa_ftrace_redirect(regs, (unsigned long)wrap_getname_v6);
+}
+
+static void on_child_v4(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+			struct toa_ftrace_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_CHILD_V4);
+	if (!from_wrapper(parent) &&
+	    toa_child_wanted((const struct sk_buff *)toa_ftrace_arg(regs, 1)))
+		toa_ftrace_redirect(regs, SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v4 :
+							       (unsigned long)wrap_child_6_v4);
+}
+
+static void on_child_v6(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+			struct toa_ftrace_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_CHILD_V6);
+	if (!from_wrapper(parent) &&
+	    toa_child_wanted_v6((const struct sk_buff *)toa_ftrace_arg(regs, 1)))
+		toa_ftrace_redirect(regs, SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v6 :
+							       (unsigned long)wrap_child_6_v6);
+}
+
+static const struct {
+	ftrace_func_t callback;
+	bool redirects;
+} handlers[TOA_HOOK_COUNT] = {
+	[TOA_HOOK_DESTRUCT] = { on_destruct, false },
+	[TOA_HOOK_DISCONNECT] = { on_disconnect, false },
+	[TOA_HOOK_GETNAME_V4] = { on_getname_v4, true },
+	[TOA_HOOK_GETNAME_V6] = { on_getname_v6, true },
+	[TOA_HOOK_CHILD_V4] = { on_child_v4, true },
+	[TOA_HOOK_CHILD_V6] = { on_child_v6, true },
+	[TOA_HOOK_SYN] = { on_syn, false },
+};
 
 /*
  * Originals: as a fresh socket's operations name them. A wrapper must call the very function that
  * it stands in for, or it would recurse: another module may have put its own in these places.
  */
-
-static void *original_of(enum toa_hook_id id)
+static void *original_of(enum toa_hook hook)
 {
-	bool ipv6 = toa_hooks[id].ipv6;
+	bool ipv6 = hook == TOA_HOOK_GETNAME_V6 || hook == TOA_HOOK_CHILD_V6;
 	char name[KSYM_SYMBOL_LEN];
 	struct socket *sock;
 	void *original;
 
 	if (toa_sock_create_kern(ipv6 ? AF_INET6 : AF_INET, &sock))
 		return NULL;
-	if (id == TOA_HOOK_GETNAME_V4 || id == TOA_HOOK_GETNAME_V6)
+	if (hook == TOA_HOOK_GETNAME_V4 || hook == TOA_HOOK_GETNAME_V6)
 		original = sock->ops->getname;
 	else
 		original = inet_csk(sock->sk)->icsk_af_ops->syn_recv_sock;
 	sock_release(sock);
 	snprintf(name, sizeof(name), "%ps", original);
-	return strcmp(name, toa_hooks[id].symbol) ? NULL : original;
+	return strcmp(name, toa_hook_symbol[hook]) ? NULL : original;
 }
 
-static unsigned long wrapper_of(enum toa_hook_id id)
+static int set_filter(enum toa_hook hook)
 {
-	switch (id) {
-	case TOA_HOOK_GETNAME_V4:
-		return (unsigned long)wrap_getname_v4;
-	case TOA_HOOK_GETNAME_V6:
-		return (unsigned long)wrap_getname_v6;
-	case TOA_HOOK_CHILD_V4:
-		return SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v4 :
-					    (unsigned long)wrap_child_6_v4;
-	case TOA_HOOK_CHILD_V6:
-		return SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v6 :
-					    (unsigned long)wrap_child_6_v6;
-	default:
-		return 0;
-	}
-}
+	const char *symbol = toa_hook_symbol[hook];
+	struct ftrace_ops *ops = &traces[hook];
 
-static int set_filter(enum toa_hook_id id)
-{
-	const struct toa_hook *hook = &toa_hooks[id];
-	struct ftrace_ops *ops = &traces[id].ops;
-
-	if (!hook->leave)
-		return ftrace_set_filter(ops, (unsigned char *)hook->symbol, strlen(hook->symbol),
-					 1) ? -ENOENT : 0;
+	if (!handlers[hook].redirects)
+		return ftrace_set_filter(ops, (unsigned char *)symbol, strlen(symbol), 1) ?
+		       -ENOENT : 0;
 	if (!SYN_RECV_SOCK_IS_6 && !SYN_RECV_SOCK_IS_7)
 		return -EOPNOTSUPP;
-	traces[id].original = original_of(id);
-	if (!traces[id].original)
+	originals[hook] = original_of(hook);
+	if (!originals[hook])
 		return -ENOENT;
-	traces[id].wrapper = wrapper_of(id);
 	ops->flags |= FTRACE_OPS_FL_IPMODIFY;
-	return ftrace_set_filter_ip(ops, (unsigned long)traces[id].original, 0, 1);
+	return ftrace_set_filter_ip(ops, (unsigned long)originals[hook], 0, 1);
 }
 
 /**
  * toa_ftrace_attach() - attach a hook by ftrace
- * @id: which
+ * @hook: which
  *
  * Context: process.
  * Return: 0 or an error: -EBUSY if a live patch has the function, -EAGAIN if that may pass.
  */
-int toa_ftrace_attach(enum toa_hook_id id)
+int toa_ftrace_attach(enum toa_hook hook)
 {
-	struct ftrace_ops *ops = &traces[id].ops;
+	struct ftrace_ops *ops = &traces[hook];
 	unsigned int tries = 5;
 	int err;
 
 	toa_module_text(&text_base, &text_size);
-	memset(&traces[id], 0, sizeof(traces[id]));
-	ops->func = on_call;
-	ops->private = (void *)(unsigned long)id;
+	memset(ops, 0, sizeof(*ops));
+	ops->func = handlers[hook].callback;
 	ops->flags = TOA_FTRACE_FLAGS;
-	err = set_filter(id);
+	err = set_filter(hook);
 	if (!err)
 		err = register_ftrace_function(ops);
 	/* A BPF trampoline is changing places. */
@@ -242,16 +257,16 @@ int toa_ftrace_attach(enum toa_hook_id id)
 
 /**
  * toa_ftrace_detach() - take a callback away
- * @id: which, attached
+ * @hook: which, attached
  *
  * Afterwards no call is redirected any more, but wrappers may still run: see toa_ftrace_drain().
  *
  * Context: process.
  */
-void toa_ftrace_detach(enum toa_hook_id id)
+void toa_ftrace_detach(enum toa_hook hook)
 {
-	unregister_ftrace_function(&traces[id].ops);
-	ftrace_free_filter(&traces[id].ops);
+	unregister_ftrace_function(&traces[hook]);
+	ftrace_free_filter(&traces[hook]);
 }
 
 static long calls_inside(void)
@@ -262,14 +277,6 @@ static long calls_inside(void)
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(per_cpu(inside, cpu));
 	return sum;
-}
-
-/* Wait for whoever runs in this module without being counted, in tasks and in softirqs. */
-static void wait_for_uncounted(void)
-{
-	synchronize_rcu_tasks();
-	/* Tasks RCU does not wait for idle tasks, and softirqs run on these. */
-	synchronize_rcu();
 }
 
 /**
@@ -286,7 +293,7 @@ void toa_ftrace_drain(void)
 {
 	unsigned int ms = 0;
 
-	wait_for_uncounted();
+	toa_synchronize();
 	while (calls_inside()) {
 		msleep(20);
 		ms += 20;
@@ -294,17 +301,17 @@ void toa_ftrace_drain(void)
 			pr_info("waiting for %ld calls of getpeername or accept to return\n",
 				calls_inside());
 	}
-	wait_for_uncounted();
+	toa_synchronize();
 }
 
 #else /* TOA_HAVE_FTRACE */
 
-int toa_ftrace_attach(enum toa_hook_id id)
+int toa_ftrace_attach(enum toa_hook hook)
 {
 	return -EOPNOTSUPP;
 }
 
-void toa_ftrace_detach(enum toa_hook_id id)
+void toa_ftrace_detach(enum toa_hook hook)
 {
 }
 

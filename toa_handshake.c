@@ -34,10 +34,10 @@ static struct hlist_head *buckets;
 static unsigned int bucket_mask;
 static u32 hash_key __read_mostly;
 
-/* Protects the chains, the order and the contents of all slots, and @used's writers. */
+/* Protects the chains, the order and the contents of all slots, and the number in use. */
 static DEFINE_RAW_SPINLOCK(slots_lock);
 static LIST_HEAD(order);		/* free slots, then the used ones, oldest first */
-static unsigned int used;
+unsigned int toa_handshake_used;
 
 static struct hlist_head *bucket_of(const struct toa_flow *flow)
 {
@@ -62,18 +62,7 @@ static void release_locked(struct toa_slot *slot)
 {
 	hlist_del_init(&slot->chain);
 	list_move(&slot->order, &order);
-	WRITE_ONCE(used, used - 1);
-}
-
-/**
- * toa_handshake_idle() - ask whether there is anything to find
- *
- * Context: any.
- * Return: true if no handshake is kept, so that toa_handshake_find() need not be called.
- */
-bool toa_handshake_idle(void)
-{
-	return READ_ONCE(used) == 0;
+	WRITE_ONCE(toa_handshake_used, toa_handshake_used - 1);
 }
 
 /**
@@ -101,7 +90,7 @@ void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addr
 			release_locked(slot);
 		slot->flow = *flow;
 		hlist_add_head(&slot->chain, bucket);
-		WRITE_ONCE(used, used + 1);
+		WRITE_ONCE(toa_handshake_used, toa_handshake_used + 1);
 	}
 	slot->addrs = *addrs;
 	slot->born = toa_seconds();

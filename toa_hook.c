@@ -14,23 +14,38 @@ enum mechanism {
 	FTRACE,
 };
 
+const char *const toa_hook_symbol[TOA_HOOK_COUNT] = {
+	[TOA_HOOK_DESTRUCT] = "inet_sock_destruct",
+	[TOA_HOOK_DISCONNECT] = "tcp_disconnect",
+	[TOA_HOOK_GETNAME_V4] = "inet_getname",
+	[TOA_HOOK_GETNAME_V6] = "inet6_getname",
+	[TOA_HOOK_CHILD_V4] = "tcp_v4_syn_recv_sock",
+	[TOA_HOOK_CHILD_V6] = "tcp_v6_syn_recv_sock",
+	[TOA_HOOK_SYN] = "tcp_conn_request",
+};
+
+bool toa_hook_fired[TOA_HOOK_COUNT] __read_mostly;
+bool toa_hook_may_miss __read_mostly;
+
 static enum mechanism attached[TOA_HOOK_COUNT];
 
-/* An end by a kprobe may be missed, and leave an entry behind under a freed socket's address. */
-static bool may_miss __read_mostly;
-
-static int attach(enum toa_hook_id id, enum mechanism how)
+static bool is_ipv6(enum toa_hook hook)
 {
-	int err = how == FTRACE ? toa_ftrace_attach(id) : toa_kprobe_attach(id);
+	return hook == TOA_HOOK_GETNAME_V6 || hook == TOA_HOOK_CHILD_V6;
+}
+
+static int attach(enum toa_hook hook, enum mechanism how)
+{
+	int err = how == FTRACE ? toa_ftrace_attach(hook) : toa_kprobe_attach(hook);
 
 	if (!err)
-		attached[id] = how;
+		attached[hook] = how;
 	return err;
 }
 
-static void explain(enum toa_hook_id id, int err)
+static void explain(enum toa_hook hook, int err)
 {
-	const char *symbol = toa_hooks[id].symbol;
+	const char *symbol = toa_hook_symbol[hook];
 
 	switch (err) {
 	case -ENOENT:
@@ -47,23 +62,23 @@ static void explain(enum toa_hook_id id, int err)
 	}
 }
 
-static int attach_best(enum toa_hook_id id)
+static int attach_best(enum toa_hook hook)
 {
 	int err;
 
 	if (sysfs_streq(toa_hook_mode, "kprobe"))
-		return attach(id, KPROBE);
-	err = attach(id, FTRACE);
+		return attach(hook, KPROBE);
+	err = attach(hook, FTRACE);
 	if (!err || sysfs_streq(toa_hook_mode, "ftrace"))
 		return err;
 	/* Nothing to report where the kernel lacks the one or the function. */
 	if (err != -EOPNOTSUPP && err != -ENOENT)
 		pr_info("%s is taken, by a live patch? (error %d): hooked by a kprobe\n",
-			toa_hooks[id].symbol, err);
-	return attach(id, KPROBE);
+			toa_hook_symbol[hook], err);
+	return attach(hook, KPROBE);
 }
 
-/* Make one socket of a family pass the hooks that have self_test set. */
+/* Make one socket of a family pass the hooks that need no connection. */
 static bool exercise(int family)
 {
 	struct sockaddr_storage addr;
@@ -79,34 +94,35 @@ static bool exercise(int family)
 	return true;
 }
 
+static bool must_have_fired(enum toa_hook hook, bool ipv4, bool ipv6)
+{
+	switch (hook) {
+	case TOA_HOOK_DESTRUCT:
+	case TOA_HOOK_DISCONNECT:
+	case TOA_HOOK_GETNAME_V4:
+		return ipv4;
+	case TOA_HOOK_GETNAME_V6:
+		return ipv6;
+	default:
+		return false;
+	}
+}
+
 /* A module whose hooks are dead must not pretend to work. */
 static int self_test(void)
 {
 	bool ipv4 = exercise(AF_INET);
 	bool ipv6 = exercise(AF_INET6);
-	enum toa_hook_id id;
+	enum toa_hook hook;
 
-	for (id = 0; id < TOA_HOOK_COUNT; id++) {
-		const struct toa_hook *hook = &toa_hooks[id];
-
-		if (!hook->self_test || READ_ONCE(hook->hit) || !(hook->ipv6 ? ipv6 : ipv4))
+	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
+		if (!must_have_fired(hook, ipv4, ipv6) || READ_ONCE(toa_hook_fired[hook]))
 			continue;
 		pr_err("the hook on %s does not fire: kprobes are switched off. Try: sysctl kernel.ftrace_enabled=1; echo 1 > /sys/kernel/debug/kprobes/enabled\n",
-		       hook->symbol);
+		       toa_hook_symbol[hook]);
 		return -ENODEV;
 	}
 	return 0;
-}
-
-/**
- * toa_hook_may_miss() - ask whether the end of a connection can go unnoticed
- *
- * Context: any.
- * Return: true if so: a stale entry may stand under a new socket's address.
- */
-bool toa_hook_may_miss(void)
-{
-	return may_miss;
 }
 
 /**
@@ -118,10 +134,10 @@ bool toa_hook_may_miss(void)
 unsigned long toa_hook_missed(void)
 {
 	unsigned long sum = 0;
-	enum toa_hook_id id;
+	enum toa_hook hook;
 
-	for (id = 0; id < TOA_HOOK_COUNT; id++)
-		sum += toa_kprobe_missed(id);
+	for (hook = 0; hook < TOA_HOOK_COUNT; hook++)
+		sum += toa_kprobe_missed(hook);
 	return sum;
 }
 
@@ -133,11 +149,11 @@ unsigned long toa_hook_missed(void)
 const char *toa_hook_mechanism(void)
 {
 	bool kprobe = false, ftrace = false;
-	enum toa_hook_id id;
+	enum toa_hook hook;
 
-	for (id = 0; id < TOA_HOOK_COUNT; id++) {
-		kprobe |= attached[id] == KPROBE;
-		ftrace |= attached[id] == FTRACE;
+	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
+		kprobe |= attached[hook] == KPROBE;
+		ftrace |= attached[hook] == FTRACE;
 	}
 	return kprobe && ftrace ? "ftrace and kprobes" : ftrace ? "ftrace" : "kprobes";
 }
@@ -153,7 +169,7 @@ const char *toa_hook_mechanism(void)
 int __init toa_hook_init(void)
 {
 	bool ipv6 = true;
-	enum toa_hook_id id;
+	enum toa_hook hook;
 	int err;
 
 	if (!sysfs_streq(toa_hook_mode, "auto") && !sysfs_streq(toa_hook_mode, "ftrace") &&
@@ -162,18 +178,18 @@ int __init toa_hook_init(void)
 		return -EINVAL;
 	}
 	toa_path_init();
-	for (id = 0; id < TOA_HOOK_COUNT; id++) {
-		err = attach_best(id);
-		if (err == -ENOENT && toa_hooks[id].ipv6) {
+	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
+		err = attach_best(hook);
+		if (err == -ENOENT && is_ipv6(hook)) {
 			ipv6 = false;
 			continue;
 		}
 		if (err) {
-			explain(id, err);
+			explain(hook, err);
 			goto fail;
 		}
-		if (attached[id] == KPROBE && (id == TOA_HOOK_DESTRUCT || id == TOA_HOOK_DISCONNECT))
-			may_miss = true;
+		if (attached[hook] == KPROBE && (hook == TOA_HOOK_DESTRUCT || hook == TOA_HOOK_DISCONNECT))
+			toa_hook_may_miss = true;
 	}
 	if (!ipv6)
 		pr_info("this kernel has no IPv6, or it is a module that is not loaded yet: IPv4 only\n");
@@ -196,19 +212,19 @@ fail:
  */
 void toa_hook_exit(void)
 {
-	enum toa_hook_id id = TOA_HOOK_COUNT;
+	enum toa_hook hook = TOA_HOOK_COUNT;
 	bool ftrace = false;
 
-	while (id-- > 0) {
-		if (attached[id] == KPROBE)
-			toa_kprobe_detach(id);
-		if (attached[id] == FTRACE)
-			toa_ftrace_detach(id);
-		ftrace |= attached[id] == FTRACE;
-		attached[id] = NONE;
-		if (toa_kprobe_missed(id))
-			pr_info("the hook on %s was missed %lu times\n", toa_hooks[id].symbol,
-				toa_kprobe_missed(id));
+	while (hook-- > 0) {
+		if (attached[hook] == KPROBE)
+			toa_kprobe_detach(hook);
+		if (attached[hook] == FTRACE)
+			toa_ftrace_detach(hook);
+		ftrace |= attached[hook] == FTRACE;
+		attached[hook] = NONE;
+		if (toa_kprobe_missed(hook))
+			pr_info("the hook on %s was missed %lu times\n", toa_hook_symbol[hook],
+				toa_kprobe_missed(hook));
 	}
 	if (ftrace)
 		toa_ftrace_drain();

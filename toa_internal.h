@@ -91,15 +91,76 @@ struct toa_flow {
 
 struct toa_slot;
 
+/* Handshakes that are kept. */
+extern unsigned int toa_handshake_used;
+
+/**
+ * toa_handshake_idle() - ask whether there is anything to find
+ *
+ * Context: any.
+ * Return: true if no handshake is kept, so that toa_handshake_find() need not be called.
+ */
+static inline bool toa_handshake_idle(void)
+{
+	return READ_ONCE(toa_handshake_used) == 0;
+}
+
 int toa_handshake_init(void);
 void toa_handshake_exit(void);
 void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs);
 struct toa_slot *toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs);
 void toa_handshake_release(struct toa_slot *slot, u32 isn);
-bool toa_handshake_idle(void);
 void toa_handshake_purge(u32 net);
 
 /* toa_table.c */
+
+struct toa_entry;
+
+/**
+ * struct toa_table - the buckets
+ * @bigger: entries are moving there, or have moved, or NULL
+ * @shift:  how far a hash is shifted to be a bucket's number
+ * @head:   chains of entries; each ends with a mark of its own, an odd number
+ *
+ * Read without a lock by the data path, which is never preempted for good: a table is freed when
+ * toa_synchronize() has waited for whoever may look at it.
+ */
+struct toa_table {
+	struct toa_table *bigger;
+	unsigned int shift;
+	struct toa_entry __rcu *head[];
+};
+
+extern struct toa_table *toa_table;
+extern u64 toa_hash_seed;
+extern u64 toa_hash_factor;
+
+/*
+ * Multiply-shift with random parameters: sockets' addresses are not for an attacker to choose. The
+ * factor is odd, so that different sockets have different hashes, and the seed's low bits are 0,
+ * so that the hash's are.
+ */
+static inline u64 toa_hash(const struct sock *sk)
+{
+	return ((unsigned long)sk ^ toa_hash_seed) * toa_hash_factor;
+}
+
+/**
+ * toa_table_misses() - a quick look whether a socket has no entry
+ * @sk: the socket
+ *
+ * Context: any.
+ * Return: true if it has none for sure.
+ */
+static inline bool toa_table_misses(const struct sock *sk)
+{
+	const struct toa_table *t = READ_ONCE(toa_table);
+	unsigned long head = (unsigned long)READ_ONCE(t->head[toa_hash(sk) >> t->shift]);
+
+	/* Entries leave an old table when the bigger one can be seen. */
+	smp_rmb();
+	return head & 1 && !READ_ONCE(t->bigger);
+}
 
 int toa_table_init(void);
 void toa_table_exit(void);
@@ -114,38 +175,18 @@ void toa_table_purge(u32 net);
 int toa_nat64_init(void);
 void toa_nat64_exit(void);
 
-/* toa_path.c: the data path, as toa_hook.c attaches it */
+/* toa_path.c: the data path is in toa_path.h */
 
 void toa_path_init(void);
 
-/* The most arguments of a kernel function that the data path looks at. */
-#define TOA_HOOK_ARGS 6
+/* toa_hook.c: chooses the mechanism for each hook */
 
 /**
- * union toa_call - what an enter function leaves for its leave function
- * @child:   of a call that makes a connection
- * @getname: of a call that asks for a peer's address
- */
-union toa_call {
-	struct {
-		const bool *own_req;
-		struct toa_slot *slot;
-		u32 isn;
-		bool ipv4;
-		struct toa_addrs addrs;
-	} child;
-	struct {
-		const struct sock *sk;
-		struct sockaddr *uaddr;
-	} getname;
-};
-
-/**
- * enum toa_hook_id - the kernel functions that the data path is attached to
+ * enum toa_hook - the kernel functions that the data path is attached to
  *
  * Ends come first: while the others are attached, an entry must not outlive its socket.
  */
-enum toa_hook_id {
+enum toa_hook {
 	TOA_HOOK_DESTRUCT,
 	TOA_HOOK_DISCONNECT,
 	TOA_HOOK_GETNAME_V4,
@@ -156,63 +197,38 @@ enum toa_hook_id {
 	TOA_HOOK_COUNT,
 };
 
-/**
- * struct toa_hook - one of them
- * @symbol:    its name
- * @ipv6:      belongs to IPv6, which a kernel may lack: absence is no error
- * @self_test: the self-test makes a call that must pass here
- * @blocking:  calls may sleep, so that many can be under way at once
- * @args:      how many arguments the functions look at, at most TOA_HOOK_ARGS
- * @wanted:    called once for each call, at its entry; does what is to be done there. Sees the
- *             first four arguments at least. True asks for @enter and @leave
- * @enter:     called before the function, with all arguments; true asks for @leave. NULL, as
- *             @leave, where only the entry matters
- * @leave:     called with the function's return value
- * @hit:       has fired since it was attached
- *
- * All are called atomically or not, as the mechanism has it, and must not sleep.
- */
-struct toa_hook {
-	const char *symbol;
-	bool ipv6;
-	bool self_test;
-	bool blocking;
-	unsigned int args;
-	bool (*wanted)(const unsigned long *arg);
-	bool (*enter)(const unsigned long *arg, union toa_call *call);
-	void (*leave)(unsigned long ret, const union toa_call *call);
-	bool hit;
-};
-
-extern struct toa_hook toa_hooks[TOA_HOOK_COUNT];
-
-static inline void toa_hook_hit(struct toa_hook *hook)
-{
-	if (unlikely(!READ_ONCE(hook->hit)))
-		WRITE_ONCE(hook->hit, true);
-}
-
-/* toa_hook.c: chooses the mechanism for each hook */
-
+extern const char *const toa_hook_symbol[TOA_HOOK_COUNT];
+extern bool toa_hook_fired[TOA_HOOK_COUNT];
 extern char *toa_hook_mode;
+
+/*
+ * The end of a connection can go unnoticed, and leave a stale entry under an address that will be
+ * another socket's.
+ */
+extern bool toa_hook_may_miss;
+
+static inline void toa_hook_fire(enum toa_hook hook)
+{
+	if (unlikely(!READ_ONCE(toa_hook_fired[hook])))
+		WRITE_ONCE(toa_hook_fired[hook], true);
+}
 
 int toa_hook_init(void);
 void toa_hook_exit(void);
-bool toa_hook_may_miss(void);
 unsigned long toa_hook_missed(void);
 const char *toa_hook_mechanism(void);
 
 /* toa_kprobe.c */
 
-int toa_kprobe_attach(enum toa_hook_id id);
-void toa_kprobe_detach(enum toa_hook_id id);
-unsigned long toa_kprobe_missed(enum toa_hook_id id);
+int toa_kprobe_attach(enum toa_hook hook);
+void toa_kprobe_detach(enum toa_hook hook);
+unsigned long toa_kprobe_missed(enum toa_hook hook);
 bool toa_kprobe_exists(const char *symbol);
 
 /* toa_ftrace.c */
 
-int toa_ftrace_attach(enum toa_hook_id id);
-void toa_ftrace_detach(enum toa_hook_id id);
+int toa_ftrace_attach(enum toa_hook hook);
+void toa_ftrace_detach(enum toa_hook hook);
 void toa_ftrace_drain(void);
 
 #endif /* TOA_INTERNAL_H */

@@ -6,7 +6,7 @@
  * preemption off. A probe is not run while another one's handler is running on that CPU, and a
  * return probe not when all its instances are in use: both are counted as missed.
  */
-#include "toa_internal.h"
+#include "toa_path.h"
 
 enum {
 	/* Threads that may sleep in getpeername(), each waiting for its socket's lock. */
@@ -15,105 +15,192 @@ enum {
 	CALLS_PER_CPU_MAX = 8,
 };
 
-/* Of a hook without leave function only rp.kp is used. */
-static struct probe {
-	struct kretprobe rp;
-} probes[TOA_HOOK_COUNT];
+struct getname_call {
+	const struct sock *sk;
+	struct sockaddr *uaddr;
+};
 
-static struct toa_hook *hook_of(const struct kretprobe *rp)
+struct child_call {
+	const bool *own_req;
+	struct toa_child child;
+};
+
+/* Handlers of kretprobes return non-zero at the entry if they need no return. */
+
+static int on_destruct(struct kprobe *kp, struct pt_regs *regs)
 {
-	return &toa_hooks[container_of(rp, struct probe, rp) - probes];
-}
-
-static bool wanted(struct toa_hook *hook, struct pt_regs *regs, unsigned long *arg)
-{
-	unsigned int i;
-
-	for (i = 0; i < hook->args; i++)
-		arg[i] = toa_regs_arg(regs, i);
-	toa_hook_hit(hook);
-	return hook->wanted(arg);
-}
-
-static int on_entry(struct kprobe *kp, struct pt_regs *regs)
-{
-	unsigned long arg[TOA_HOOK_ARGS];
-
-	wanted(hook_of(container_of(kp, struct kretprobe, kp)), regs, arg);
+	toa_hook_fire(TOA_HOOK_DESTRUCT);
+	toa_end((const struct sock *)toa_regs_arg(regs, 0));
 	return 0;
 }
 
-/* Return: non-zero for no return handler. */
-static int on_call(struct kretprobe_instance *ri, struct pt_regs *regs)
+static int on_disconnect(struct kprobe *kp, struct pt_regs *regs)
 {
-	struct toa_hook *hook = hook_of(get_kretprobe(ri));
-	unsigned long arg[TOA_HOOK_ARGS];
-
-	return !wanted(hook, regs, arg) || !hook->enter(arg, (union toa_call *)ri->data);
-}
-
-static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
-{
-	const struct kretprobe *rp = get_kretprobe(ri);
-
-	/* NULL if it was unregistered while the call was under way. */
-	if (rp)
-		hook_of(rp)->leave(regs_return_value(regs), (union toa_call *)ri->data);
+	toa_hook_fire(TOA_HOOK_DISCONNECT);
+	toa_end((const struct sock *)toa_regs_arg(regs, 0));
 	return 0;
 }
+
+static int on_syn(struct kprobe *kp, struct pt_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_SYN);
+	toa_syn((const struct sock *)toa_regs_arg(regs, 2),
+		(const struct sk_buff *)toa_regs_arg(regs, 3));
+	return 0;
+}
+
+static int getname_call(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	const struct socket *sock = (const struct socket *)toa_regs_arg(regs, 0);
+	struct getname_call *call = (struct getname_call *)ri->data;
+
+	if (!toa_getname_wanted(sock, toa_regs_arg(regs, TOA_GETNAME_PEER)))
+		return 1;
+	call->sk = sock->sk;
+	call->uaddr = (struct sockaddr *)toa_regs_arg(regs, 1);
+	return 0;
+}
+
+static int getname_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_GETNAME_V4);
+	return getname_call(ri, regs);
+}
+
+static int getname_call_v6(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_GETNAME_V6);
+	return getname_call(ri, regs);
+}
+
+static int getname_return(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	const struct getname_call *call = (const struct getname_call *)ri->data;
+
+	toa_getname_end(call->sk, call->uaddr, regs_return_value(regs));
+	return 0;
+}
+
+static int child_call(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	struct child_call *call = (struct child_call *)ri->data;
+
+	call->own_req = (const bool *)toa_regs_arg(regs, 5);
+	return !toa_child_begin((const struct sock *)toa_regs_arg(regs, 0),
+				(const struct sk_buff *)toa_regs_arg(regs, 1),
+				(const struct request_sock *)toa_regs_arg(regs, 2), &call->child);
+}
+
+static int child_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_CHILD_V4);
+	return !toa_child_wanted((const struct sk_buff *)toa_regs_arg(regs, 1)) ||
+	       child_call(ri, regs);
+}
+
+static int child_call_v6(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	toa_hook_fire(TOA_HOOK_CHILD_V6);
+	return !toa_child_wanted_v6((const struct sk_buff *)toa_regs_arg(regs, 1)) ||
+	       child_call(ri, regs);
+}
+
+static int child_return(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	const struct child_call *call = (const struct child_call *)ri->data;
+
+	toa_child_end((const struct sock *)regs_return_value(regs), call->own_req, &call->child);
+	return 0;
+}
+
+/* Either @entry, or @call and @ret. */
+static const struct {
+	int (*entry)(struct kprobe *kp, struct pt_regs *regs);
+	kretprobe_handler_t call;
+	kretprobe_handler_t ret;
+	size_t data_size;
+	int calls_max;
+} handlers[TOA_HOOK_COUNT] = {
+	[TOA_HOOK_DESTRUCT] = { .entry = on_destruct },
+	[TOA_HOOK_DISCONNECT] = { .entry = on_disconnect },
+	[TOA_HOOK_GETNAME_V4] = {
+		.call = getname_call_v4,
+		.ret = getname_return,
+		.data_size = sizeof(struct getname_call),
+		.calls_max = BLOCKING_CALLS_MAX,
+	},
+	[TOA_HOOK_GETNAME_V6] = {
+		.call = getname_call_v6,
+		.ret = getname_return,
+		.data_size = sizeof(struct getname_call),
+		.calls_max = BLOCKING_CALLS_MAX,
+	},
+	[TOA_HOOK_CHILD_V4] = {
+		.call = child_call_v4,
+		.ret = child_return,
+		.data_size = sizeof(struct child_call),
+	},
+	[TOA_HOOK_CHILD_V6] = {
+		.call = child_call_v6,
+		.ret = child_return,
+		.data_size = sizeof(struct child_call),
+	},
+	[TOA_HOOK_SYN] = { .entry = on_syn },
+};
+
+/* Of a hook that needs no return only rp.kp is used. */
+static struct kretprobe probes[TOA_HOOK_COUNT];
 
 /**
  * toa_kprobe_attach() - attach a hook by a probe
- * @id: which
+ * @hook: which
  *
  * Context: process.
  * Return: 0 or an error of register_kprobe(): -ENOENT if there is no such function.
  */
-int toa_kprobe_attach(enum toa_hook_id id)
+int toa_kprobe_attach(enum toa_hook hook)
 {
-	const struct toa_hook *hook = &toa_hooks[id];
-	struct kretprobe *rp = &probes[id].rp;
+	struct kretprobe *rp = &probes[hook];
 
 	memset(rp, 0, sizeof(*rp));
-	rp->kp.symbol_name = hook->symbol;
-	if (!hook->leave) {
-		rp->kp.pre_handler = on_entry;
+	rp->kp.symbol_name = toa_hook_symbol[hook];
+	if (handlers[hook].entry) {
+		rp->kp.pre_handler = handlers[hook].entry;
 		return register_kprobe(&rp->kp);
 	}
-	rp->entry_handler = on_call;
-	rp->handler = on_return;
-	rp->data_size = sizeof(union toa_call);
-	rp->maxactive = hook->blocking ? BLOCKING_CALLS_MAX :
-					 CALLS_PER_CPU_MAX * num_possible_cpus();
+	rp->entry_handler = handlers[hook].call;
+	rp->handler = handlers[hook].ret;
+	rp->data_size = handlers[hook].data_size;
+	rp->maxactive = handlers[hook].calls_max ?: CALLS_PER_CPU_MAX * num_possible_cpus();
 	return register_kretprobe(rp);
 }
 
 /**
  * toa_kprobe_detach() - take a probe away
- * @id: which, attached
+ * @hook: which, attached
  *
  * When it returns, no handler runs and none will: unregistering waits for those that run, and a
  * call that is under way returns without its handler.
  *
  * Context: process.
  */
-void toa_kprobe_detach(enum toa_hook_id id)
+void toa_kprobe_detach(enum toa_hook hook)
 {
-	if (toa_hooks[id].leave)
-		unregister_kretprobe(&probes[id].rp);
+	if (handlers[hook].entry)
+		unregister_kprobe(&probes[hook].kp);
 	else
-		unregister_kprobe(&probes[id].rp.kp);
+		unregister_kretprobe(&probes[hook]);
 }
 
 /**
  * toa_kprobe_missed() - how often a function was called without its hook
- * @id: which, attached now or before
+ * @hook: which, attached now or before
  *
  * Context: any.
  */
-unsigned long toa_kprobe_missed(enum toa_hook_id id)
+unsigned long toa_kprobe_missed(enum toa_hook hook)
 {
-	return probes[id].rp.kp.nmissed + probes[id].rp.nmissed;
+	return probes[hook].kp.nmissed + probes[hook].nmissed;
 }
 
 /**

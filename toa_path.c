@@ -2,21 +2,13 @@
 /*
  * The data path: what happens to an address at each of the kernel functions it passes.
  *
- * SYN -> child socket -> getpeername, accept -> end. All functions here are called by toa_hook.c,
- * atomically, with the arguments of the kernel function. None of them changes what the kernel does.
+ * SYN -> child socket -> getpeername, accept -> end. Nothing here changes what the kernel does, but
+ * for the answer that getpeername gives.
  */
-#include "toa_internal.h"
+#include "toa_path.h"
 
 #include <linux/in.h>
-#include <linux/ip.h>
 #include <linux/sched.h>
-#include <linux/tcp.h>
-#include <net/tcp.h>
-
-static bool is_ipv4(const struct sk_buff *skb)
-{
-	return skb->protocol == htons(ETH_P_IP);
-}
 
 /* Parse a segment; count and report what it holds. */
 static void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
@@ -50,7 +42,7 @@ static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 
 	flow->net = toa_net_id(sock_net(listener));
 	flow->sport = th->source;
 	flow->dport = th->dest;
-	if (is_ipv4(skb)) {
+	if (toa_is_ipv4(skb)) {
 		memset(flow->addr, 0, sizeof(flow->addr));
 		flow->addr[0] = ip_hdr(skb)->saddr;
 		flow->addr[1] = ip_hdr(skb)->daddr;
@@ -60,31 +52,30 @@ static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 
 	}
 }
 
-/*
- * The SYN: tcp_conn_request(rsk_ops, af_ops, sk, skb), for all listeners, with syncookies too.
+/**
+ * toa_syn() - at the entry of tcp_conn_request(): a SYN for a listener, with syncookies too
+ * @listener: the socket
+ * @skb:      the SYN
  */
-static bool syn_wanted(const unsigned long *arg)
+void toa_syn(const struct sock *listener, const struct sk_buff *skb)
 {
-	const struct sock *listener = (const struct sock *)arg[2];
-	const struct sk_buff *skb = (const struct sk_buff *)arg[3];
 	struct toa_addrs addrs;
 	struct toa_flow flow;
 
 	if (!toa_syn_slots)
-		return false;
+		return;
 	read_segment(skb, &addrs);
-	if (addrs.have) {
-		flow_of(listener, skb, ntohl(tcp_hdr(skb)->seq), &flow);
-		toa_handshake_put(&flow, &addrs);
-	}
-	return false;
+	if (!addrs.have)
+		return;
+	flow_of(listener, skb, ntohl(tcp_hdr(skb)->seq), &flow);
+	toa_handshake_put(&flow, &addrs);
 }
 
 /*
- * The child socket: tcp_v4_syn_recv_sock(sk, skb, req, dst, req_unhash, own_req), and the same for
- * IPv6, for the segment that completes a handshake.
+ * The child socket: tcp_v4_syn_recv_sock() and tcp_v6_syn_recv_sock(), for the segment that
+ * completes a handshake.
  *
- * What is known is looked up at the entry and stored when the function has returned a child. That
+ * What is known is looked up at the entry, and stored when the function has returned a child. That
  * is locked then and not yet in the accept queue: nobody asks for its peer before.
  */
 
@@ -92,35 +83,16 @@ static bool syn_wanted(const unsigned long *arg)
  * An IPv4 segment for an AF_INET6 listener goes to the IPv6 function, and from there to the IPv4
  * one, whose business it is; but some vendors' kernels call a part of that one instead.
  */
-static bool v4_bypassed __read_mostly;
+bool toa_v4_bypassed __read_mostly;
 
-static bool has_options(const struct sk_buff *skb)
+/**
+ * toa_child_none() - count a connection that carried no address
+ * @skb: the segment that completes the handshake
+ */
+void toa_child_none(const struct sk_buff *skb)
 {
-	const struct tcphdr *th = tcp_hdr(skb);
-	const __be32 timestamps = htonl(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
-					TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP);
-
-	/* None, or those that nearly every segment has. */
-	return th->doff > 5 && !(th->doff == 8 && *(const __be32 *)(th + 1) == timestamps);
-}
-
-static bool child_wanted_v4(const unsigned long *arg)
-{
-	/* An entry whose end was missed may stand under the child's address. */
-	if (has_options((const struct sk_buff *)arg[1]) || !toa_handshake_idle() ||
-	    toa_hook_may_miss())
-		return true;
 	toa_stat_inc(TOA_STAT_SYN_RECV_NO_TOA);
-	toa_dbg("connection to port %u: no address\n",
-		ntohs(tcp_hdr((const struct sk_buff *)arg[1])->dest));
-	return false;
-}
-
-static bool child_wanted_v6(const unsigned long *arg)
-{
-	if (is_ipv4((const struct sk_buff *)arg[1]) && !v4_bypassed)
-		return false;
-	return child_wanted_v4(arg);
+	toa_dbg("connection to port %u: no address\n", ntohs(tcp_hdr(skb)->dest));
 }
 
 /* For each kind that the segment lacks, what the SYN said counts. */
@@ -137,30 +109,36 @@ static void merge(struct toa_addrs *addrs, const struct toa_addrs *syn)
 	addrs->have |= syn->have;
 }
 
-static bool child_enter(const unsigned long *arg, union toa_call *call)
+/**
+ * toa_child_begin() - at the entry, if toa_child_wanted(): collect the addresses
+ * @listener: the socket
+ * @skb:      the segment that completes the handshake
+ * @req:      the request
+ * @c:        where to put what is known
+ *
+ * Return: true asks for toa_child_end().
+ */
+bool toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
+		     const struct request_sock *req, struct toa_child *c)
 {
-	const struct sock *listener = (const struct sock *)arg[0];
-	const struct sk_buff *skb = (const struct sk_buff *)arg[1];
 	struct toa_addrs syn;
 	struct toa_flow flow;
 
-	call->child.own_req = (const bool *)arg[5];
-	call->child.slot = NULL;
-	call->child.ipv4 = is_ipv4(skb);
-	read_segment(skb, &call->child.addrs);
+	c->slot = NULL;
+	c->ipv4 = toa_is_ipv4(skb);
+	read_segment(skb, &c->addrs);
 	if (!toa_handshake_idle()) {
 		/* Any segment in the window may complete a handshake: not by its own number. */
-		call->child.isn = tcp_rsk((const struct request_sock *)arg[2])->rcv_isn;
-		flow_of(listener, skb, call->child.isn, &flow);
-		call->child.slot = toa_handshake_find(&flow, &syn);
-		if (call->child.slot)
-			merge(&call->child.addrs, &syn);
+		c->isn = tcp_rsk(req)->rcv_isn;
+		flow_of(listener, skb, c->isn, &flow);
+		c->slot = toa_handshake_find(&flow, &syn);
+		if (c->slot)
+			merge(&c->addrs, &syn);
 	}
-	if (call->child.addrs.have)
+	if (c->addrs.have)
 		return true;
-	toa_stat_inc(TOA_STAT_SYN_RECV_NO_TOA);
-	toa_dbg("connection to port %u: no address\n", ntohs(tcp_hdr(skb)->dest));
-	return toa_hook_may_miss();
+	toa_child_none(skb);
+	return toa_hook_may_miss;
 }
 
 static void report_stored(const struct sock *child, const struct toa_addrs *addrs, bool stored)
@@ -176,53 +154,51 @@ static void report_stored(const struct sock *child, const struct toa_addrs *addr
 			ntohs(addrs->v6_port));
 }
 
-static void child_leave(unsigned long ret, const union toa_call *call)
+/**
+ * toa_child_end() - behind the return: store the addresses
+ * @child:   what the function returned
+ * @own_req: where it said whether the request was ours, if it does (TOA_SYN_RECV_OWN_REQ)
+ * @c:       as toa_child_begin() left it
+ *
+ * No child: the accept queue is full, and the request will be tried again. Not ours: another CPU
+ * was faster, and this child is thrown away. Both leave the SYN's addresses where they are.
+ */
+void toa_child_end(const struct sock *child, const bool *own_req, const struct toa_child *c)
 {
-	const struct sock *child = (const struct sock *)ret;
-	const struct toa_addrs *addrs = &call->child.addrs;
 	bool stored;
 
-	/*
-	 * No child: the accept queue is full, and the request will be tried again. Not ours: another
-	 * CPU was faster, and this child is thrown away. Both leave the SYN's addresses where they
-	 * are.
-	 */
-	if (!child || (TOA_SYN_RECV_OWN_REQ && !*call->child.own_req))
+	if (!child || (TOA_SYN_RECV_OWN_REQ && !*own_req))
 		return;
-	if (!addrs->have) {
+	if (!c->addrs.have) {
 		toa_table_remove(child);
 		return;
 	}
-	stored = toa_table_insert(child, call->child.ipv4, addrs);
+	stored = toa_table_insert(child, c->ipv4, &c->addrs);
 	if (stored)
 		toa_stat_inc(TOA_STAT_SYN_RECV_TOA);
-	report_stored(child, addrs, stored);
-	if (call->child.slot)
-		toa_handshake_release(call->child.slot, call->child.isn);
+	if (unlikely(READ_ONCE(toa_debug)))
+		report_stored(child, &c->addrs, stored);
+	if (c->slot)
+		toa_handshake_release(c->slot, c->isn);
 }
 
 /*
- * accept, getpeername, SO_PEERNAME: inet_getname(sock, uaddr, peer), and the same for IPv6.
+ * accept, getpeername, SO_PEERNAME: inet_getname() and inet6_getname().
  */
 
-/* Kernel threads decide by the peer's address (NFS exports): they asked for the real peer. */
-static bool asked_by_kernel(void)
+/**
+ * toa_getname_begin() - at the entry, when toa_table_misses() does not say that there is no entry
+ * @sk: the socket
+ *
+ * Kernel threads decide by the peer's address (NFS exports): they asked for the real peer.
+ *
+ * Return: true asks for toa_getname_end().
+ */
+bool toa_getname_begin(const struct sock *sk)
 {
-	return (current->flags & (PF_KTHREAD | PF_IO_WORKER)) == PF_KTHREAD;
-}
+	bool kernel = (current->flags & (PF_KTHREAD | PF_IO_WORKER)) == PF_KTHREAD;
 
-static bool getname_wanted(const unsigned long *arg)
-{
-	const struct sock *sk = ((const struct socket *)arg[0])->sk;
-
-	return (int)arg[TOA_GETNAME_PEER] && toa_table_has(sk);
-}
-
-static bool getname_enter(const unsigned long *arg, union toa_call *call)
-{
-	call->getname.sk = ((const struct socket *)arg[0])->sk;
-	call->getname.uaddr = (struct sockaddr *)arg[1];
-	return !asked_by_kernel() || toa_kernel_getname;
+	return (!kernel || toa_kernel_getname) && toa_table_has(sk);
 }
 
 static void answer_v4(struct sockaddr_in *sin, const struct toa_addrs *addrs)
@@ -253,83 +229,25 @@ static void answer_v6(struct sockaddr_in6 *sin6, const struct toa_addrs *addrs)
 	toa_dbg("getpeername: [%pI6c]:%u\n", &sin6->sin6_addr, ntohs(sin6->sin6_port));
 }
 
-static void getname_leave(unsigned long ret, const union toa_call *call)
+/**
+ * toa_getname_end() - behind the return: overwrite the answer
+ * @sk:    the socket
+ * @uaddr: the answer, in kernel memory
+ * @ret:   what the function returned: the length of the address, on old kernels 0
+ *
+ * The function may have slept: the entry is looked up again.
+ */
+void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret)
 {
-	struct sockaddr *uaddr = call->getname.uaddr;
 	struct toa_addrs addrs;
 
-	/* Success is the length of the address, on old kernels 0. The function may have slept. */
-	if ((int)ret < 0 || !toa_table_find(call->getname.sk, &addrs))
+	if (ret < 0 || !toa_table_find(sk, &addrs))
 		return;
 	if (uaddr->sa_family == AF_INET)
 		answer_v4((struct sockaddr_in *)uaddr, &addrs);
 	else if (uaddr->sa_family == AF_INET6)
 		answer_v6((struct sockaddr_in6 *)uaddr, &addrs);
 }
-
-/*
- * The end: inet_sock_destruct(sk), for every socket of the family, and tcp_disconnect(sk, flags),
- * after which the same struct sock may connect elsewhere.
- */
-static bool end_wanted(const unsigned long *arg)
-{
-	toa_table_remove((const struct sock *)arg[0]);
-	return false;
-}
-
-struct toa_hook toa_hooks[TOA_HOOK_COUNT] = {
-	[TOA_HOOK_DESTRUCT] = {
-		.symbol = "inet_sock_destruct",
-		.args = 1,
-		.wanted = end_wanted,
-		.self_test = true,
-	},
-	[TOA_HOOK_DISCONNECT] = {
-		.symbol = "tcp_disconnect",
-		.args = 1,
-		.wanted = end_wanted,
-		.self_test = true,
-	},
-	[TOA_HOOK_GETNAME_V4] = {
-		.symbol = "inet_getname",
-		.args = TOA_GETNAME_PEER + 1,
-		.wanted = getname_wanted,
-		.enter = getname_enter,
-		.leave = getname_leave,
-		.blocking = true,
-		.self_test = true,
-	},
-	[TOA_HOOK_GETNAME_V6] = {
-		.symbol = "inet6_getname",
-		.args = TOA_GETNAME_PEER + 1,
-		.wanted = getname_wanted,
-		.enter = getname_enter,
-		.leave = getname_leave,
-		.blocking = true,
-		.self_test = true,
-		.ipv6 = true,
-	},
-	[TOA_HOOK_CHILD_V4] = {
-		.symbol = "tcp_v4_syn_recv_sock",
-		.args = 6,
-		.wanted = child_wanted_v4,
-		.enter = child_enter,
-		.leave = child_leave,
-	},
-	[TOA_HOOK_CHILD_V6] = {
-		.symbol = "tcp_v6_syn_recv_sock",
-		.args = 6,
-		.wanted = child_wanted_v6,
-		.enter = child_enter,
-		.leave = child_leave,
-		.ipv6 = true,
-	},
-	[TOA_HOOK_SYN] = {
-		.symbol = "tcp_conn_request",
-		.args = 4,
-		.wanted = syn_wanted,
-	},
-};
 
 /**
  * toa_path_init() - learn how this kernel's functions call each other
@@ -338,5 +256,5 @@ struct toa_hook toa_hooks[TOA_HOOK_COUNT] = {
  */
 void __init toa_path_init(void)
 {
-	v4_bypassed = toa_kprobe_exists("__tcp_v4_syn_recv_sock");
+	toa_v4_bypassed = toa_kprobe_exists("__tcp_v4_syn_recv_sock");
 }

@@ -39,11 +39,11 @@ struct tuple {
 	__be16 rport;
 };
 
-struct entry {
-	struct entry __rcu *next;	/* or the chain's end mark; readers may follow it at any time */
+struct toa_entry {
+	struct toa_entry __rcu *next;	/* or the chain's end mark; readers may follow it at any time */
 	union {
 		const struct sock *sk;		/* NULL: not in the table */
-		struct entry *pool_next;	/* in the pool; equals no socket's address */
+		struct toa_entry *pool_next;	/* in the pool; equals no socket's address */
 	};
 	u32 net;
 	u32 born;			/* toa_seconds() */
@@ -51,17 +51,12 @@ struct entry {
 	struct toa_addrs addrs;
 };
 
-struct table {
-	struct table __rcu *bigger;	/* entries are moving there */
-	unsigned int bits;
-	struct entry __rcu *head[];
-};
+struct toa_table *toa_table;
+u64 toa_hash_seed __read_mostly;
+u64 toa_hash_factor __read_mostly;
 
-static struct table __rcu *table;
 static struct kmem_cache *cache;
 static atomic_t entries = ATOMIC_INIT(0);
-static u64 hash_seed __read_mostly;
-static u64 hash_factor __read_mostly;
 
 /* Protects the chains of the buckets whose hashes begin with the lock's number. */
 static struct {
@@ -72,50 +67,45 @@ static struct {
  * Hashing and chains
  */
 
-/*
- * Multiply-shift with random parameters: sockets' addresses are not for an attacker to choose. The
- * factor is odd, so that different sockets have different hashes, and the seed's low bits are 0,
- * so that the hash's are.
- */
-static u64 hash_of(const struct sock *sk)
-{
-	return ((unsigned long)sk ^ hash_seed) * hash_factor;
-}
-
 static raw_spinlock_t *lock_of(u64 hash)
 {
 	return &locks[hash >> (64 - LOCK_BITS)].lock;
 }
 
-static struct entry __rcu **bucket_of(struct table *t, u64 hash)
+static struct toa_entry __rcu **bucket_of(struct toa_table *t, u64 hash)
 {
-	return &t->head[hash >> (64 - t->bits)];
+	return &t->head[hash >> t->shift];
 }
 
 /* The end mark of a chain: the address of its bucket, made odd. */
-static struct entry *end_of(struct entry __rcu **bucket)
+static struct toa_entry *end_of(struct toa_entry __rcu **bucket)
 {
-	return (struct entry *)((unsigned long)bucket | 1);
+	return (struct toa_entry *)((unsigned long)bucket | 1);
 }
 
-static bool is_end(const struct entry *e)
+static bool is_end(const struct toa_entry *e)
 {
 	return (unsigned long)e & 1;
 }
 
-static struct entry *next_locked(struct entry __rcu **link)
+static struct toa_entry *next_locked(struct toa_entry __rcu **link)
 {
 	return rcu_dereference_protected(*link, 1);
 }
 
-static struct table *table_alloc(unsigned int bits)
+static unsigned int bits_of(const struct toa_table *t)
 {
-	struct table *t = toa_kvzalloc(sizeof(*t) + (sizeof(t->head[0]) << bits));
+	return 64 - t->shift;
+}
+
+static struct toa_table *table_alloc(unsigned int bits)
+{
+	struct toa_table *t = toa_kvzalloc(sizeof(*t) + (sizeof(t->head[0]) << bits));
 	unsigned long i;
 
 	if (!t)
 		return NULL;
-	t->bits = bits;
+	t->shift = 64 - bits;
 	for (i = 0; i < 1UL << bits; i++)
 		RCU_INIT_POINTER(t->head[i], end_of(&t->head[i]));
 	return t;
@@ -128,7 +118,7 @@ static struct table *table_alloc(unsigned int bits)
  * go to a pool that a work item keeps half full.
  */
 
-static struct entry *pool;		/* linked through @pool_next */
+static struct toa_entry *pool;		/* linked through @pool_next */
 static unsigned int pool_count;
 static DEFINE_RAW_SPINLOCK(pool_lock);	/* protects both */
 
@@ -137,7 +127,7 @@ static bool need_pool(void)
 	return IS_ENABLED(CONFIG_PREEMPT_RT) && !preemptible();
 }
 
-static void pool_push(struct entry *e)
+static void pool_push(struct toa_entry *e)
 {
 	unsigned long flags;
 
@@ -148,10 +138,10 @@ static void pool_push(struct entry *e)
 	raw_spin_unlock_irqrestore(&pool_lock, flags);
 }
 
-static struct entry *pool_pop(void)
+static struct toa_entry *pool_pop(void)
 {
 	unsigned long flags;
-	struct entry *e;
+	struct toa_entry *e;
 
 	raw_spin_lock_irqsave(&pool_lock, flags);
 	e = pool;
@@ -165,7 +155,7 @@ static struct entry *pool_pop(void)
 
 static void pool_work_fn(struct work_struct *work)
 {
-	struct entry *e;
+	struct toa_entry *e;
 
 	while (READ_ONCE(pool_count) < POOL_ENTRIES / 2) {
 		e = kmem_cache_alloc(cache, GFP_KERNEL);
@@ -183,9 +173,9 @@ static void pool_work_fn(struct work_struct *work)
 
 static DECLARE_WORK(pool_work, pool_work_fn);
 
-static struct entry *entry_alloc(void)
+static struct toa_entry *entry_alloc(void)
 {
-	struct entry *e;
+	struct toa_entry *e;
 
 	if (!need_pool())
 		return kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN);
@@ -195,7 +185,7 @@ static struct entry *entry_alloc(void)
 	return e;
 }
 
-static void entry_free(struct entry *e)
+static void entry_free(struct toa_entry *e)
 {
 	if (e->addrs.have & TOA_HAVE_V6)
 		toa_stat_inc(TOA_STAT_IP6_FREE);
@@ -215,21 +205,21 @@ static void entry_free(struct entry *e)
  * Growing
  */
 
-static void move_bucket(struct table *from, unsigned long b, struct table *to)
+static void move_bucket(struct toa_table *from, unsigned long b, struct toa_table *to)
 {
-	struct entry __rcu **bucket = &from->head[b];
-	u64 hash = (u64)b << (64 - from->bits);
+	struct toa_entry __rcu **bucket = &from->head[b];
+	u64 hash = (u64)b << from->shift;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(lock_of(hash), flags);
 	while (!is_end(next_locked(bucket))) {
-		struct entry __rcu **link = bucket, **dest;
-		struct entry *e;
+		struct toa_entry __rcu **link = bucket, **dest;
+		struct toa_entry *e;
 
 		while (!is_end(next_locked(&next_locked(link)->next)))
 			link = &next_locked(link)->next;
 		e = next_locked(link);
-		dest = bucket_of(to, hash_of(e->sk));
+		dest = bucket_of(to, toa_hash(e->sk));
 		rcu_assign_pointer(e->next, next_locked(dest));
 		rcu_assign_pointer(*dest, e);
 		/* A reader who finds the entry gone from here must find it there. */
@@ -240,26 +230,26 @@ static void move_bucket(struct table *from, unsigned long b, struct table *to)
 
 static void grow_work_fn(struct work_struct *work)
 {
-	struct table *old = rcu_dereference_protected(table, 1);	/* written only here */
-	unsigned int bits = old->bits;
-	struct table *bigger;
+	struct toa_table *old = toa_table;	/* written only here */
+	unsigned int bits = bits_of(old);
+	struct toa_table *bigger;
 	unsigned long b;
 
 	while (bits < TABLE_BITS_MAX && (unsigned int)atomic_read(&entries) >> bits)
 		bits++;
-	if (bits == old->bits)
+	if (bits == bits_of(old))
 		return;
 	/* Without memory the chains get longer, that is all. */
 	bigger = table_alloc(bits);
 	if (!bigger)
 		return;
-	rcu_assign_pointer(old->bigger, bigger);
-	for (b = 0; b < 1UL << old->bits; b++) {
+	smp_store_release(&old->bigger, bigger);
+	for (b = 0; b < 1UL << bits_of(old); b++) {
 		move_bucket(old, b, bigger);
 		cond_resched();
 	}
-	rcu_assign_pointer(table, bigger);
-	synchronize_rcu();
+	smp_store_release(&toa_table, bigger);
+	toa_synchronize();
 	toa_kvfree(old);
 }
 
@@ -298,26 +288,29 @@ static void tuple_of(const struct sock *sk, bool ipv4, struct tuple *t)
 	t->rport = inet->inet_dport;
 }
 
-static bool matches(const struct entry *e, const struct sock *sk)
+static bool matches(const struct toa_entry *e, const struct sock *sk)
 {
-	struct tuple t;
+	const struct inet_sock *inet = inet_sk(sk);
+	const struct tuple *t = &e->tuple;
 
-	if (e->net != toa_net_id(sock_net(sk)))
+	if (e->net != toa_net_id(sock_net(sk)) || t->lport != inet->inet_sport ||
+	    t->rport != inet->inet_dport)
 		return false;
-	tuple_of(sk, is_ipv4(sk), &t);
-	return memcmp(&e->tuple, &t, sizeof(t)) == 0;
+	if (is_ipv4(sk))
+		return ipv6_addr_v4mapped(&t->raddr) &&
+		       t->raddr.s6_addr32[3] == inet->inet_daddr &&
+		       t->laddr.s6_addr32[3] == inet->inet_rcv_saddr;
+	return ipv6_addr_equal(&t->raddr, toa_v6_daddr(sk)) &&
+	       ipv6_addr_equal(&t->laddr, toa_v6_rcv_saddr(sk));
 }
 
-/*
- * The link that leads to a socket's entry, or NULL. The caller holds the lock and the RCU read
- * lock.
- */
-static struct entry __rcu **find_locked(const struct sock *sk, u64 hash)
+/* The link that leads to a socket's entry, or NULL. The caller holds the lock. */
+static struct toa_entry __rcu **find_locked(const struct sock *sk, u64 hash)
 {
-	struct table *t;
+	struct toa_table *t;
 
-	for (t = rcu_dereference(table); t; t = rcu_dereference(t->bigger)) {
-		struct entry __rcu **link = bucket_of(t, hash);
+	for (t = READ_ONCE(toa_table); t; t = READ_ONCE(t->bigger)) {
+		struct toa_entry __rcu **link = bucket_of(t, hash);
 
 		for (; !is_end(next_locked(link)); link = &next_locked(link)->next)
 			if (next_locked(link)->sk == sk)
@@ -326,11 +319,11 @@ static struct entry __rcu **find_locked(const struct sock *sk, u64 hash)
 	return NULL;
 }
 
-static struct entry *find_under_lock(const struct sock *sk, u64 hash)
+static struct toa_entry *find_under_lock(const struct sock *sk, u64 hash)
 {
-	struct entry __rcu **link;
+	struct toa_entry __rcu **link;
 	unsigned long flags;
-	struct entry *e = NULL;
+	struct toa_entry *e = NULL;
 
 	raw_spin_lock_irqsave(lock_of(hash), flags);
 	link = find_locked(sk, hash);
@@ -341,23 +334,26 @@ static struct entry *find_under_lock(const struct sock *sk, u64 hash)
 }
 
 /* The caller holds the RCU read lock, and checks @sk again when it has read the entry. */
-static struct entry *find(const struct sock *sk)
+static struct toa_entry *find(const struct sock *sk)
 {
 	unsigned int retries = READER_RETRIES;
-	u64 hash = hash_of(sk);
-	struct table *t = rcu_dereference(table);
+	u64 hash = toa_hash(sk);
+	struct toa_table *t = READ_ONCE(toa_table);
 
 	while (t) {
-		struct entry __rcu **bucket = bucket_of(t, hash);
-		struct entry *e;
+		struct toa_entry __rcu **bucket = bucket_of(t, hash);
+		struct toa_entry *e;
 
 		for (e = rcu_dereference_raw(*bucket); !is_end(e); e = rcu_dereference_raw(e->next))
 			if (READ_ONCE(e->sk) == sk)
 				return e;
-		if (likely(e == end_of(bucket)))
-			t = rcu_dereference(t->bigger);
-		else if (!retries--)
+		if (likely(e == end_of(bucket))) {
+			/* Entries leave an old table when the bigger one can be seen. */
+			smp_rmb();
+			t = READ_ONCE(t->bigger);
+		} else if (!retries--) {
 			return find_under_lock(sk, hash);
+		}
 	}
 	return NULL;
 }
@@ -389,7 +385,7 @@ bool toa_table_has(const struct sock *sk)
  */
 bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs)
 {
-	const struct entry *e;
+	const struct toa_entry *e;
 	bool found = false;
 
 	rcu_read_lock();
@@ -407,10 +403,10 @@ bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs)
  * Writers
  */
 
-static struct entry *unlink_locked(const struct sock *sk, u64 hash)
+static struct toa_entry *unlink_locked(const struct sock *sk, u64 hash)
 {
-	struct entry __rcu **link = find_locked(sk, hash);
-	struct entry *e;
+	struct toa_entry __rcu **link = find_locked(sk, hash);
+	struct toa_entry *e;
 
 	if (!link)
 		return NULL;
@@ -419,12 +415,12 @@ static struct entry *unlink_locked(const struct sock *sk, u64 hash)
 	return e;
 }
 
-static void link_locked(struct entry *e, u64 hash)
+static void link_locked(struct toa_entry *e, u64 hash)
 {
-	struct table *t = rcu_dereference(table), *bigger;
-	struct entry __rcu **bucket;
+	struct toa_table *t = READ_ONCE(toa_table), *bigger;
+	struct toa_entry __rcu **bucket;
 
-	while ((bigger = rcu_dereference(t->bigger)))
+	while ((bigger = READ_ONCE(t->bigger)))
 		t = bigger;
 	bucket = bucket_of(t, hash);
 	RCU_INIT_POINTER(e->next, next_locked(bucket));
@@ -444,8 +440,8 @@ static void link_locked(struct entry *e, u64 hash)
  */
 bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *addrs)
 {
-	struct entry *e, *stale;
-	u64 hash = hash_of(sk);
+	struct toa_entry *e, *stale;
+	u64 hash = toa_hash(sk);
 	unsigned long flags;
 	unsigned int count;
 
@@ -468,14 +464,12 @@ bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *
 	if (addrs->have & TOA_HAVE_V6)
 		toa_stat_inc(TOA_STAT_IP6_ALLOC);
 
-	rcu_read_lock();
 	raw_spin_lock_irqsave(lock_of(hash), flags);
 	stale = unlink_locked(sk, hash);
 	link_locked(e, hash);
-	if (count >> rcu_dereference(table)->bits)
-		schedule_work(&grow_work);
 	raw_spin_unlock_irqrestore(lock_of(hash), flags);
-	rcu_read_unlock();
+	if (unlikely(count >> bits_of(READ_ONCE(toa_table))))
+		schedule_work(&grow_work);
 	if (stale)
 		entry_free(stale);
 	return true;
@@ -495,17 +489,15 @@ refused:
  */
 void toa_table_remove(const struct sock *sk)
 {
-	u64 hash = hash_of(sk);
-	struct entry *e = NULL;
+	u64 hash = toa_hash(sk);
 	unsigned long flags;
+	struct toa_entry *e;
 
-	rcu_read_lock();
-	if (find(sk)) {
-		raw_spin_lock_irqsave(lock_of(hash), flags);
-		e = unlink_locked(sk, hash);
-		raw_spin_unlock_irqrestore(lock_of(hash), flags);
-	}
-	rcu_read_unlock();
+	if (!toa_table_has(sk))
+		return;
+	raw_spin_lock_irqsave(lock_of(hash), flags);
+	e = unlink_locked(sk, hash);
+	raw_spin_unlock_irqrestore(lock_of(hash), flags);
 	if (e)
 		entry_free(e);
 }
@@ -515,34 +507,34 @@ void toa_table_remove(const struct sock *sk)
  * repeats an entry.
  */
 
-static struct entry *least_of(struct entry __rcu **bucket, u64 from, struct entry *least)
+static struct toa_entry *least_of(struct toa_entry __rcu **bucket, u64 from, struct toa_entry *least)
 {
-	struct entry *e;
+	struct toa_entry *e;
 
 	for (e = next_locked(bucket); !is_end(e); e = next_locked(&e->next))
-		if (hash_of(e->sk) >= from && (!least || hash_of(e->sk) < hash_of(least->sk)))
+		if (toa_hash(e->sk) >= from && (!least || toa_hash(e->sk) < toa_hash(least->sk)))
 			least = e;
 	return least;
 }
 
 /* The first entry from a hash on, in that hash's bucket and where its entries are moving to. */
-static struct entry *first_locked(struct table *t, u64 from)
+static struct toa_entry *first_locked(struct toa_table *t, u64 from)
 {
-	struct entry *least = least_of(bucket_of(t, from), from, NULL);
-	struct table *bigger = rcu_dereference(t->bigger);
-	struct entry __rcu **bucket, **end;
+	struct toa_entry *least = least_of(bucket_of(t, from), from, NULL);
+	struct toa_table *bigger = READ_ONCE(t->bigger);
+	struct toa_entry __rcu **bucket, **end;
 
 	if (!bigger)
 		return least;
-	bucket = bucket_of(bigger, from >> (64 - t->bits) << (64 - t->bits));
-	for (end = bucket + (1UL << (bigger->bits - t->bits)); bucket < end; bucket++)
+	bucket = bucket_of(bigger, from >> t->shift << t->shift);
+	for (end = bucket + (1UL << (t->shift - bigger->shift)); bucket < end; bucket++)
 		least = least_of(bucket, from, least);
 	return least;
 }
 
-static bool bucket_empty(struct table *t, u64 hash)
+static bool bucket_empty(struct toa_table *t, u64 hash)
 {
-	return is_end(rcu_dereference(*bucket_of(t, hash))) && !rcu_access_pointer(t->bigger);
+	return is_end(rcu_dereference_raw(*bucket_of(t, hash))) && !READ_ONCE(t->bigger);
 }
 
 /**
@@ -555,15 +547,15 @@ static bool bucket_empty(struct table *t, u64 hash)
  * Context: process, may sleep.
  * Return: false behind the last one.
  */
-static bool walk(u64 *from, struct entry *copy)
+static bool walk(u64 *from, struct toa_entry *copy)
 {
 	for (;;) {
 		unsigned int budget = 4096;
 
 		rcu_read_lock();
 		while (budget--) {
-			struct table *t = rcu_dereference(table);
-			struct entry *e = NULL;
+			struct toa_table *t = READ_ONCE(toa_table);
+			struct toa_entry *e = NULL;
 			unsigned long flags;
 
 			if (!bucket_empty(t, *from)) {
@@ -575,10 +567,10 @@ static bool walk(u64 *from, struct entry *copy)
 			}
 			if (e) {
 				rcu_read_unlock();
-				*from = hash_of(copy->sk);
+				*from = toa_hash(copy->sk);
 				return true;
 			}
-			*from = ((*from >> (64 - t->bits)) + 1) << (64 - t->bits);
+			*from = ((*from >> t->shift) + 1) << t->shift;
 			if (!*from) {
 				rcu_read_unlock();
 				return false;
@@ -597,7 +589,7 @@ static bool walk(u64 *from, struct entry *copy)
  */
 void toa_table_purge(u32 net)
 {
-	struct entry copy;
+	struct toa_entry copy;
 	u64 from = 0;
 
 	if (!atomic_read(&entries))
@@ -613,7 +605,7 @@ void toa_table_purge(u32 net)
 
 struct reader {
 	u32 net;			/* 0: all namespaces */
-	struct entry entry;		/* what is shown now */
+	struct toa_entry entry;		/* what is shown now */
 };
 
 /*
@@ -668,7 +660,7 @@ static void show_address(struct seq_file *seq, const struct in6_addr *addr, __be
 	seq_printf(seq, " %-47s", text);
 }
 
-static void show_line(struct seq_file *seq, const struct entry *e, unsigned int kind,
+static void show_line(struct seq_file *seq, const struct toa_entry *e, unsigned int kind,
 		      const struct in6_addr *client, __be16 port)
 {
 	seq_printf(seq, "%-4u %10u", kind, e->net);
@@ -680,7 +672,7 @@ static void show_line(struct seq_file *seq, const struct entry *e, unsigned int 
 
 static int table_show(struct seq_file *seq, void *v)
 {
-	const struct entry *e = &((struct reader *)seq->private)->entry;
+	const struct toa_entry *e = &((struct reader *)seq->private)->entry;
 	struct in6_addr mapped;
 
 	if (v == SEQ_START_TOKEN) {
@@ -749,13 +741,13 @@ static struct pernet_operations net_ops = {
 
 static void table_free(void)
 {
-	struct entry *e;
+	struct toa_entry *e;
 
 	cancel_work_sync(&grow_work);
 	cancel_work_sync(&pool_work);
 	while ((e = pool_pop()))
 		kmem_cache_free(cache, e);
-	toa_kvfree(rcu_dereference_protected(table, 1));
+	toa_kvfree(toa_table);
 	kmem_cache_destroy(cache);
 }
 
@@ -767,24 +759,24 @@ static void table_free(void)
  */
 int __init toa_table_init(void)
 {
-	struct table *t;
+	struct toa_table *t;
 	int i, err;
 
 	BUILD_BUG_ON((int)LOCK_BITS > TABLE_BITS_MIN);
-	get_random_bytes(&hash_seed, sizeof(hash_seed));
-	get_random_bytes(&hash_factor, sizeof(hash_factor));
-	hash_seed &= ~7ULL;
-	hash_factor |= 1;
+	get_random_bytes(&toa_hash_seed, sizeof(toa_hash_seed));
+	get_random_bytes(&toa_hash_factor, sizeof(toa_hash_factor));
+	toa_hash_seed &= ~7ULL;
+	toa_hash_factor |= 1;
 	for (i = 0; i < ARRAY_SIZE(locks); i++)
 		raw_spin_lock_init(&locks[i].lock);
 
-	cache = kmem_cache_create("toa_entry", sizeof(struct entry), 0, SLAB_TYPESAFE_BY_RCU, NULL);
+	cache = kmem_cache_create("toa_entry", sizeof(struct toa_entry), 0, SLAB_TYPESAFE_BY_RCU, NULL);
 	if (!cache)
 		goto no_cache;
 	t = table_alloc(TABLE_BITS_MIN);
 	if (!t)
 		goto no_table;
-	RCU_INIT_POINTER(table, t);
+	toa_table = t;
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		pool_work_fn(NULL);
 	err = register_pernet_subsys(&net_ops);

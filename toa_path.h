@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The data path, as toa_kprobe.c and toa_ftrace.c attach it to kernel functions.
+ *
+ * What runs for every call, and mostly finds nothing to do, is inline. No function sleeps; all may
+ * be called in any context, from the entry or behind the return of the kernel function they name.
+ */
+#ifndef TOA_PATH_H
+#define TOA_PATH_H
+
+#include "toa_internal.h"
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/tcp.h>
+#include <net/tcp.h>
+
+struct toa_slot;
+
+/**
+ * struct toa_child - what is known of a connection while the kernel makes its socket
+ * @addrs: the client's addresses
+ * @isn:   of the handshake, if @slot is not NULL
+ * @ipv4:  it is an IPv4 connection, whatever the listener's family
+ * @slot:  holds the SYN's addresses, or NULL
+ */
+struct toa_child {
+	struct toa_addrs addrs;
+	u32 isn;
+	bool ipv4;
+	struct toa_slot *slot;
+};
+
+void toa_syn(const struct sock *listener, const struct sk_buff *skb);
+bool toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
+		     const struct request_sock *req, struct toa_child *c);
+void toa_child_end(const struct sock *child, const bool *own_req, const struct toa_child *c);
+void toa_child_none(const struct sk_buff *skb);
+bool toa_getname_begin(const struct sock *sk);
+void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret);
+
+/* An IPv4 segment for an AF_INET6 listener is the business of the IPv6 function: see toa_path.c. */
+extern bool toa_v4_bypassed;
+
+static inline bool toa_is_ipv4(const struct sk_buff *skb)
+{
+	return skb->protocol == htons(ETH_P_IP);
+}
+
+/**
+ * toa_child_wanted() - at the entry of tcp_v4_syn_recv_sock(): is there anything to do?
+ * @skb: the segment that completes the handshake
+ *
+ * Return: true asks for toa_child_begin(); false says that all has been done and counted.
+ */
+static inline bool toa_child_wanted(const struct sk_buff *skb)
+{
+	const struct tcphdr *th = tcp_hdr(skb);
+	const __be32 timestamps = htonl(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
+					TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP);
+
+	/* No options but those that nearly every segment has, and nothing kept from a SYN. */
+	if ((th->doff == 5 || (th->doff == 8 && *(const __be32 *)(th + 1) == timestamps)) &&
+	    toa_handshake_idle() && !toa_hook_may_miss) {
+		toa_child_none(skb);
+		return false;
+	}
+	return true;
+}
+
+/**
+ * toa_child_wanted_v6() - the same at the entry of tcp_v6_syn_recv_sock()
+ * @skb: the segment
+ */
+static inline bool toa_child_wanted_v6(const struct sk_buff *skb)
+{
+	return (!toa_is_ipv4(skb) || toa_v4_bypassed) && toa_child_wanted(skb);
+}
+
+/**
+ * toa_getname_wanted() - at the entry of inet_getname(): is there anything to do?
+ * @sock: the socket
+ * @peer: 0 if the socket's own address is asked
+ *
+ * Return: true if the answer may have to be changed by toa_getname_end().
+ */
+static inline bool toa_getname_wanted(const struct socket *sock, int peer)
+{
+	return peer && !toa_table_misses(sock->sk) && toa_getname_begin(sock->sk);
+}
+
+/**
+ * toa_end() - at the entry of inet_sock_destruct() and tcp_disconnect(): the connection is over
+ * @sk: its socket; after tcp_disconnect() it may connect elsewhere
+ */
+static inline void toa_end(const struct sock *sk)
+{
+	if (!toa_table_misses(sk))
+		toa_table_remove(sk);
+}
+
+#endif /* TOA_PATH_H */
