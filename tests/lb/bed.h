@@ -14,7 +14,8 @@
 enum { CAPTURE_BYTES = 120, CLIENT_ADDRS = 20, POOL_ADDRS = 4, BACKEND_PORT = 8080, VIP_PORT = 80 };
 
 enum mode { SNAT, NAT64, V6, MODES };
-/* Two namespaces of our own; one of our own; the current one or two named ones, made ready by
+/*
+ * Two namespaces of our own; one of our own; the current one or two named ones, made ready by
  * topology.sh.
  */
 enum form { TWO_NETNS, ONE_NETNS, PREPARED };
@@ -63,7 +64,34 @@ struct run {
 	bool one_device;
 };
 
-extern struct link *links;
+enum { SYN, ACK, DATA, CARRIERS };
+
+/* How the options of a connection have to look. */
+struct look {
+	/*
+	 * Bytes of the option in SYN, ACK, data, or NULL: hexadecimal; P is the client's port,
+	 * A its IPv4 address, B its IPv6 address.
+	 */
+	const char *bytes[CARRIERS];
+	bool at_end;
+	bool no_ts, no_sackok;		/* must not appear; else they have to be in the SYN */
+	bool faults;			/* lost or late segments: an ACK may carry it or not */
+	bool any_size;			/* do not look at the MSS */
+	bool mptcp;			/* MPTCP has to be in the SYN */
+	bool may_lack[CARRIERS];	/* a segment that need not occur */
+	unsigned int mtu[SIDES];	/* default 1500 */
+};
+
+struct view {
+	unsigned int ip, optlen, datalen;
+	const uint8_t *tcp, *opt;
+	uint32_t seq, ack;
+	uint8_t flags;
+};
+
+/* ---- bed.c ---- */
+
+extern int listener[MODES][2];		/* [mptcp] */
 extern struct capture *captures;
 extern size_t capture_count;
 extern char lb_output[8192], lb_log[256];
@@ -78,11 +106,24 @@ long lb_counter(const char *name);
 long lb_counter_now(const char *name);
 void sniff_start(void);
 void sniff_drain(void);
-bool transfer(const struct run *r);
 long tcp_counter(const char *name);
+uint64_t now_ms(void);
+bool fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- drive.c ---- */
+
+extern struct link *links;
+
+bool transfer(const struct run *r);
 int client_socket(enum mode m, bool mptcp, unsigned int n, unsigned int port);
 int client_connect(enum mode m, int fd);
 int server_accept(enum mode m, unsigned int ms);
-bool fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- look.c ---- */
+
+bool view(const struct capture *c, struct view *v);
+const uint8_t *find_option(const struct view *v, uint8_t kind);
+bool index_seen(const struct run *r);
+bool look_all(const struct look *k, const struct run *r);
 
 #endif /* TOA_LB_BED_H */

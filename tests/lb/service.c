@@ -13,7 +13,8 @@ unsigned int service_count;
 
 static const char * const seg_names[SEG_DROPS] = { "syn", "ack", "data", "synack" };
 
-/* What an option of the other family claims when nothing else is said: the client as a NAT64
+/*
+ * What an option of the other family claims when nothing else is said: the client as a NAT64
  * gateway would show it, and an IPv6 client's gateway.
  */
 static const uint8_t nat64_prefix[12] = { 0x00, 0x64, 0xff, 0x9b };
