@@ -13,8 +13,9 @@ tmp=$(mktemp -d) || exit 1
 client=toa-lb-c$$ server=toa-lb-s$$
 made=
 
+# shellcheck disable=SC2317 # the trap calls it
 clean() {
-	[ -z "$made" ] || tests/lb/topology.sh down $client $server 2>/dev/null
+	[ -z "$made" ] || tests/lb/topology.sh down "$client" "$server" 2>/dev/null
 	rm -rf "$tmp"
 }
 trap clean EXIT
@@ -85,7 +86,7 @@ if [ -z "$reason" ]; then
 	# shellcheck disable=SC2016
 	subtest "topology.sh, two named namespaces" sh -c '
 		tests/lb/topology.sh up "$@" && exec tests/lb/lb-test prepared "$@"' sh \
-		$client $server
+		"$client" "$server"
 else
 	for name in "topology.sh, one namespace" "topology.sh, two namespaces"; do
 		count=$((count + 1))
