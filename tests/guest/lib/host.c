@@ -87,7 +87,7 @@ static bool wait_fd(int fd, short events)
 	int n;
 
 	do
-		n = poll(&pfd, 1, WAIT_MS);
+		n = poll(&pfd, 1, wait_ms);
 	while (n < 0 && errno == EINTR);
 	return n == 1;
 }
@@ -296,6 +296,7 @@ bool read_file(const char *path, char *buf, size_t size)
 void has(const char *where, int line, const struct server *s, const struct conn *c, int fd,
 	 const char *v4, const char *v6)
 {
+	const char *none = getenv("TOA_ABSENT") ? "ENOPROTOOPT" : "ENOENT";
 	const char *want = server_sees(s, c);
 
 	if (v6 && family6(s->kind))
@@ -304,5 +305,5 @@ void has(const char *where, int line, const struct server *s, const struct conn 
 		want = family6(s->kind) ? mapped(v4) : v4;
 	test_str(where, line, "getpeername", peer_of(fd), want);
 	test_str(where, line, "SO_PEERNAME", peername_of(fd), want);
-	test_str(where, line, "getsockopt", nat64_of(fd), v6 ? v6 : v4 ? "EAFNOSUPPORT" : "ENOENT");
+	test_str(where, line, "getsockopt", nat64_of(fd), v6 ? v6 : v4 ? "EAFNOSUPPORT" : none);
 }

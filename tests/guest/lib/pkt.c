@@ -37,6 +37,7 @@ struct in6_ifreq {
 };
 
 struct dev dev0 = { .fd = -1 };
+int wait_ms = WAIT_MS;
 
 static long long now_ms(void)
 {
@@ -306,8 +307,9 @@ static bool parse(const struct conn *c, const uint8_t *p, size_t size, struct se
 /* Wait for a segment of the connection with these flags; others are dropped. */
 bool conn_recv(struct conn *c, uint8_t mask, uint8_t flags, struct seg *seg)
 {
-	long long end = now_ms() + WAIT_MS;
+	long long end = now_ms() + wait_ms;
 	struct pollfd pfd = { .fd = c->dev->fd, .events = POLLIN };
+	static int timeouts;
 	uint8_t buf[4096];
 
 	do {
@@ -316,8 +318,11 @@ bool conn_recv(struct conn *c, uint8_t mask, uint8_t flags, struct seg *seg)
 		if (n > 0 && parse(c, buf, n, seg) && (seg->flags & mask) == flags)
 			return true;
 		if (n <= 0)
-			poll(&pfd, 1, 100);
+			poll(&pfd, 1, 50);
 	} while (now_ms() < end);
+	/* Where nothing works, do not wait for all of it. */
+	if (wait_ms == WAIT_MS && ++timeouts > 5)
+		wait_ms = 1000;
 	return false;
 }
 
