@@ -87,8 +87,27 @@ static void give_address(const char *name)
 	close(s6);
 }
 
+/* The kernel takes a moment to believe in the link and in the IPv6 address. */
+static bool ready(void)
+{
+	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
+	int s = socket(AF_INET6, SOCK_DGRAM, 0);
+	bool ok;
+
+	inet_pton(AF_INET6, BALANCER_V6, &sin6.sin6_addr);
+	ok = connect(s, (struct sockaddr *)&sin6, sizeof(sin6)) == 0;
+	sin6.sin6_port = 0;
+	inet_pton(AF_INET6, SERVER_V6, &sin6.sin6_addr);
+	close(s);
+	s = socket(AF_INET6, SOCK_DGRAM, 0);
+	ok = ok && bind(s, (struct sockaddr *)&sin6, sizeof(sin6)) == 0;
+	close(s);
+	return ok;
+}
+
 void dev_open(struct dev *dev)
 {
+	long long end = now_ms() + WAIT_MS;
 	struct ifreq req;
 
 	memset(&req, 0, sizeof(req));
@@ -100,6 +119,10 @@ void dev_open(struct dev *dev)
 	fcntl(dev->fd, F_SETFL, O_NONBLOCK);
 	strcpy(dev->name, req.ifr_name);
 	give_address(dev->name);
+	while (!ready() && now_ms() < end)
+		usleep(10000);
+	require(ready());
+	dev_drain(dev);
 }
 
 void dev_close(struct dev *dev)

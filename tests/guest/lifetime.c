@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0
+/* From the handshake to the end: sockets that disconnect, connect elsewhere, change their family. */
+#include "mod.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define V4 "198.51.100.7"
+#define V6 "2001:db8::77"
+#define V4_TEXT "198.51.100.7:4321"
+#define V6_TEXT "[2001:db8::77]:8765"
+
+enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED };
+
+static const char *const carried_name[CARRIED] = { "none", "option 200", "option 253", "both" };
+
+static const struct opts *options(int carried)
+{
+	static struct opts o;
+
+	o.len = 0;
+	if (carried & ONLY_V4)
+		opt_v4(&o, V4, 4321);
+	if (carried & ONLY_V6)
+		opt_v6(&o, V6, 8765);
+	return carried ? &o : NULL;
+}
+
+struct cell {
+	enum kind kind;
+	int carried;
+};
+
+static void check_carried(const struct server *s, const struct conn *c, int fd, int carried)
+{
+	check_has(s, c, fd, carried & ONLY_V4 ? V4_TEXT : NULL,
+		  carried & ONLY_V6 ? V6_TEXT : NULL);
+}
+
+static void disconnect(int fd)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+	require(connect(fd, &none, sizeof(none)) == 0);
+}
+
+/* Begin to connect to the balancer's port; @c becomes that connection. */
+static void begin_connect(const struct server *s, struct conn *c, int fd, uint16_t port)
+{
+	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+	int err;
+
+	inet_pton(AF_INET, BALANCER_V4, &sin.sin_addr);
+	if (kind_v6(s->kind))
+		inet_pton(AF_INET6, BALANCER_V6, &sin6.sin6_addr);
+	else
+		inet_pton(AF_INET6, "::ffff:" BALANCER_V4, &sin6.sin6_addr);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (s->kind == INET)
+		err = connect(fd, (struct sockaddr *)&sin, sizeof(sin));
+	else
+		err = connect(fd, (struct sockaddr *)&sin6, sizeof(sin6));
+	require(err && errno == EINPROGRESS);
+	require(getsockname(fd, (struct sockaddr *)&local, &len) == 0);
+	conn_init(c, kind_v6(s->kind), ntohs(((struct sockaddr_in *)&local)->sin_port));
+	c->sport = port;
+}
+
+/* The entry goes with the connection, not with the socket. */
+static void disconnects(const void *arg)
+{
+	struct stats before;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, *(const enum kind *)arg, 5);
+	require(stats_get(&before));
+	fd = server_connect(&s, &c, NULL, options(BOTH));
+	check_carried(&s, &c, fd, BOTH);
+	disconnect(fd);
+	check_str(peer_of(fd), "ENOTCONN");
+	check_str(nat64_of(fd), "ENOTCONN");
+	check_num(table_get(NULL, 0), 0);
+	check(stats_balanced());
+}
+
+static void reconnects(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, *(const enum kind *)arg, 5);
+	fd = server_connect(&s, &c, NULL, options(BOTH));
+	check_carried(&s, &c, fd, BOTH);
+	disconnect(fd);
+	begin_connect(&s, &c, fd, 8080);
+	require(conn_answer(&c, NULL));
+	check_carried(&s, &c, fd, NONE);
+	check(data_flows(&c, fd));
+	check_carried(&s, &c, fd, NONE);
+}
+
+/* The same socket, the same four numbers, and yet another connection. */
+static void reconnects_same(const void *arg)
+{
+	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	struct server s;
+	struct conn c, d;
+	int fd, one = 1, err;
+
+	server_open(&s, *(const enum kind *)arg, 5);
+	fd = server_connect(&s, &c, NULL, options(BOTH));
+	check_carried(&s, &c, fd, BOTH);
+	close(s.fd);
+	disconnect(fd);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	sin.sin_port = htons(s.port);
+	sin6.sin6_port = htons(s.port);
+	if (s.kind == INET)
+		err = bind(fd, (struct sockaddr *)&sin, sizeof(sin));
+	else
+		err = bind(fd, (struct sockaddr *)&sin6, sizeof(sin6));
+	require(err == 0);
+	begin_connect(&s, &d, fd, c.sport);
+	check_num(d.dport, c.dport);
+	require(conn_answer(&d, NULL));
+	check_str(conn_addr(&d, false), conn_addr(&c, false));
+	check_carried(&s, &d, fd, NONE);
+	check(data_flows(&d, fd));
+}
+
+/* It may listen, too. */
+static void listens(const void *arg)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sin);
+	struct server s, t = { .kind = INET };
+	struct conn c;
+	int fd;
+
+	(void)arg;
+	server_open(&s, INET, 5);
+	t.fd = server_connect(&s, &c, NULL, options(BOTH));
+	disconnect(t.fd);
+	require(bind(t.fd, (struct sockaddr *)&sin, sizeof(sin)) == 0);
+	require(listen(t.fd, 5) == 0);
+	require(getsockname(t.fd, (struct sockaddr *)&sin, &len) == 0);
+	t.port = ntohs(sin.sin_port);
+	check_str(peer_of(t.fd), "ENOTCONN");
+	fd = server_connect(&t, &c, NULL, NULL);
+	check_carried(&t, &c, fd, NONE);
+	fd = server_connect(&t, &c, NULL, options(BOTH));
+	check_carried(&t, &c, fd, BOTH);
+}
+
+/* A mapped socket that becomes AF_INET shows what AF_INET sockets show. */
+static void addrform(const void *arg)
+{
+	int carried = *(const int *)arg, family = AF_INET;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, MAPPED, 5);
+	fd = server_connect(&s, &c, NULL, options(carried));
+	check_carried(&s, &c, fd, carried);
+	require(setsockopt(fd, IPPROTO_IPV6, IPV6_ADDRFORM, &family, sizeof(family)) == 0);
+	s.kind = INET;
+	check_carried(&s, &c, fd, carried);
+	check(data_flows(&c, fd));
+	reset(fd);
+	check(table_empties());
+	check(stats_balanced());
+}
+
+/* Another process, another descriptor: the same connection. */
+static void passed(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	int fd, copy;
+
+	(void)arg;
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, NULL, options(BOTH));
+	copy = dup(fd);
+	close(fd);
+	check_carried(&s, &c, copy, BOTH);
+	check(data_flows(&c, copy));
+}
+
+/* 2,000 connections of all kinds, ended in all ways; then nothing is left. */
+static void churn(const void *arg)
+{
+	struct stats before, after;
+	struct server s[KINDS];
+	int i, with6 = 0, with = 0;
+	enum kind kind;
+
+	(void)arg;
+	for (kind = INET; kind < KINDS; kind++)
+		server_open(&s[kind], kind, 16);
+	require(stats_get(&before));
+	for (i = 0; i < 2000 && !test_failed(); i++) {
+		int carried = i / 4 % 4, fd;
+		struct conn c;
+		struct seg seg;
+		bool syn = i & 16;
+
+		kind = i % KINDS;
+		fd = server_connect(&s[kind], &c, syn ? options(carried) : NULL,
+				    syn ? NULL : options(carried));
+		with += carried != NONE;
+		with6 += (carried & ONLY_V6) != 0;
+		if (i % 7 == 0)
+			check_carried(&s[kind], &c, fd, carried);
+		switch (i / 32 % 4) {
+		case 0:
+			reset(fd);
+			break;
+		case 1:
+			conn_rst(&c);
+			close(fd);
+			break;
+		case 2:
+			conn_fin(&c);
+			close(fd);
+			require(conn_recv(&c, F_FIN, F_FIN, &seg));
+			c.rcv_nxt = seg.seq + 1;
+			conn_ack(&c, NULL);
+			break;
+		default:
+			disconnect(fd);
+			close(fd);
+		}
+	}
+	check(table_empties());
+	check(stats_balanced());
+	require(stats_get(&after));
+	check_num(stats_of(&after, "ip6_address_alloc") - stats_of(&before, "ip6_address_alloc"),
+		  with6);
+	check_num(stats_of(&after, "ip6_address_free") - stats_of(&before, "ip6_address_free"),
+		  with6);
+	check_num(stats_of(&after, "syn_recv_sock_toa") - stats_of(&before, "syn_recv_sock_toa"),
+		  with);
+	check_num(stats_of(&after, "syn_recv_sock_no_toa") -
+		  stats_of(&before, "syn_recv_sock_no_toa"), 2000 - with);
+}
+
+/* A full table costs the address, not the connection. */
+static void table_full(const void *arg)
+{
+	struct server s;
+	struct conn c[3];
+	int fd[3], i;
+
+	(void)arg;
+	write_file("/sys/module/toa/parameters/table_max", "2");
+	server_open(&s, INET, 5);
+	for (i = 0; i < 3; i++)
+		fd[i] = server_connect(&s, &c[i], NULL, options(BOTH));
+	write_file("/sys/module/toa/parameters/table_max", "1048576");
+	check_carried(&s, &c[0], fd[0], BOTH);
+	check_carried(&s, &c[1], fd[1], BOTH);
+	check_carried(&s, &c[2], fd[2], NONE);
+	check(data_flows(&c[2], fd[2]));
+	reset(fd[0]);
+	fd[0] = server_connect(&s, &c[0], NULL, options(BOTH));
+	check_carried(&s, &c[0], fd[0], BOTH);
+}
+
+int main(int argc, char **argv)
+{
+	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
+	static const int carried[CARRIED] = { NONE, ONLY_V4, ONLY_V6, BOTH };
+	int i;
+
+	for (i = 0; i < KINDS; i++)
+		test_add(disconnects, &kinds[i], "connect(AF_UNSPEC), %s", kind_name[i]);
+	for (i = 0; i < KINDS; i++)
+		test_add(reconnects, &kinds[i], "connects elsewhere, %s", kind_name[i]);
+	for (i = 0; i < KINDS; i++)
+		test_add(reconnects_same, &kinds[i], "connects on the same tuple, %s",
+			 kind_name[i]);
+	test_add(listens, NULL, "disconnected socket listens");
+	for (i = 0; i < CARRIED; i++)
+		test_add(addrform, &carried[i], "IPV6_ADDRFORM, %s", carried_name[i]);
+	test_add(passed, NULL, "descriptor passed on");
+	test_add(churn, NULL, "churn, alloc equals free");
+	test_add(table_full, NULL, "full table");
+	return toa_main("lifetime", "", argc, argv);
+}
