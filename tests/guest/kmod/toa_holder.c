@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * For the guest tests: holds what toa needs, or asks for a peer as a server inside the kernel does.
+ */
+#include <linux/completion.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/net.h>
+#include <linux/netfilter.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+#include <linux/socket.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+
+static int sockopt;
+module_param(sockopt, int, 0444);
+MODULE_PARM_DESC(sockopt, "Hold this getsockopt number of PF_INET");
+
+static char *proc;
+module_param(proc, charp, 0444);
+MODULE_PARM_DESC(proc, "Hold this name in /proc/net");
+
+static int fd = -1;
+module_param(fd, int, 0444);
+MODULE_PARM_DESC(fd, "Let a kernel thread ask for the peer of this socket of the loading process");
+
+static char answer[128] = "nobody asked";
+module_param_string(answer, answer, sizeof(answer), 0444);
+MODULE_PARM_DESC(answer, "What it was told (read only)");
+
+static int hold_get(struct sock *sk, int optval, void __user *user, int *len)
+{
+	return -EPERM;
+}
+
+static struct nf_sockopt_ops held = {
+	.pf = PF_INET,
+	.get = hold_get,
+	.owner = THIS_MODULE,
+};
+
+static int show(struct seq_file *seq, void *v)
+{
+	seq_puts(seq, "held\n");
+	return 0;
+}
+
+static DECLARE_COMPLETION(asked);
+
+static int ask(void *data)
+{
+	struct sockaddr_storage ss = { 0 };
+	int err = kernel_getpeername(data, (void *)&ss);
+
+	if (err < 0)
+		scnprintf(answer, sizeof(answer), "error %d", err);
+	else
+		scnprintf(answer, sizeof(answer), "%pISpc", &ss);
+	complete(&asked);
+	return 0;
+}
+
+static int ask_for_peer(void)
+{
+	struct task_struct *task;
+	struct socket *sock;
+	int err;
+
+	sock = sockfd_lookup(fd, &err);
+	if (!sock)
+		return err;
+	task = kthread_run(ask, sock, "toa_holder");
+	if (IS_ERR(task))
+		err = PTR_ERR(task);
+	else
+		wait_for_completion(&asked);
+	sockfd_put(sock);
+	return IS_ERR(task) ? err : 0;
+}
+
+static int __init holder_init(void)
+{
+	int err;
+
+	if (fd >= 0) {
+		err = ask_for_peer();
+		if (err)
+			return err;
+	}
+	if (sockopt) {
+		held.get_optmin = sockopt;
+		held.get_optmax = sockopt + 1;
+		err = nf_register_sockopt(&held);
+		if (err)
+			return err;
+	}
+	if (proc && !proc_create_single(proc, 0444, init_net.proc_net, show)) {
+		if (sockopt)
+			nf_unregister_sockopt(&held);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void __exit holder_exit(void)
+{
+	if (proc)
+		remove_proc_entry(proc, init_net.proc_net);
+	if (sockopt)
+		nf_unregister_sockopt(&held);
+}
+
+module_init(holder_init);
+module_exit(holder_exit);
+
+MODULE_DESCRIPTION("Stands in the way of toa, for its tests");
+MODULE_LICENSE("GPL");

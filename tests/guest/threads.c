@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Many threads: whoever waits in accept() sees the real address, every time. */
+#include "mod.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * Each connection's option says 198.18.x.y or 2001:db8::x:y with the number of its balancer's
+ * port; so each answer shows by itself whether it is right.
+ */
+static void name_client(struct opts *o, uint16_t port, bool v4, bool v6)
+{
+	char text[64];
+
+	o->len = 0;
+	snprintf(text, sizeof(text), "198.18.%u.%u", port >> 8, port & 0xff);
+	if (v4)
+		opt_v4(o, text, port);
+	snprintf(text, sizeof(text), "2001:db8::%x", port);
+	if (v6)
+		opt_v6(o, text, port);
+}
+
+static bool right_v4(const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in *sin = (const struct sockaddr_in *)ss;
+
+	return ss->ss_family == AF_INET &&
+	       ntohl(sin->sin_addr.s_addr) == 0xc6120000 + ntohs(sin->sin_port);
+}
+
+static bool right_v6(const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)ss;
+	char text[64];
+	struct in6_addr want;
+
+	snprintf(text, sizeof(text), "2001:db8::%x", ntohs(sin6->sin6_port));
+	inet_pton(AF_INET6, text, &want);
+	return ss->ss_family == AF_INET6 && !memcmp(&sin6->sin6_addr, &want, sizeof(want));
+}
+
+static bool right(const struct server *s, const struct sockaddr_storage *ss)
+{
+	return s->kind == INET ? right_v4(ss) : right_v6(ss);
+}
+
+struct worker {
+	pthread_t thread;
+	const struct server *s;
+	int accepted;
+	int wrong;
+	char last[96];
+};
+
+static int stopping;
+
+/* Waits in accept(); asks again, then closes. */
+static void *accepting(void *arg)
+{
+	struct worker *w = arg;
+
+	for (;;) {
+		struct sockaddr_storage ss = { 0 };
+		socklen_t len = sizeof(ss);
+		int fd = accept(w->s->fd, (struct sockaddr *)&ss, &len);
+
+		if (fd < 0)
+			break;
+		w->accepted++;
+		if (!right(w->s, &ss)) {
+			w->wrong++;
+			strcpy(w->last, addr_text(&ss));
+		}
+		len = sizeof(ss);
+		if (getpeername(fd, (struct sockaddr *)&ss, &len) || !right(w->s, &ss)) {
+			w->wrong++;
+			strcpy(w->last, addr_text(&ss));
+		}
+		reset(fd);
+	}
+	return NULL;
+}
+
+enum { WORKERS = 3, CONNECTIONS = 500 };
+
+static void accept_race(const void *arg)
+{
+	struct worker w[WORKERS] = { 0 };
+	struct server s;
+	int i, accepted = 0;
+
+	server_open(&s, *(const enum kind *)arg, 512);
+	for (i = 0; i < WORKERS; i++) {
+		w[i].s = &s;
+		require(pthread_create(&w[i].thread, NULL, accepting, &w[i]) == 0);
+	}
+	for (i = 0; i < CONNECTIONS; i++) {
+		struct opts o;
+		struct conn c;
+
+		server_conn(&s, &c);
+		name_client(&o, c.sport, s.kind == INET, s.kind != INET);
+		if (!conn_open(&c, i & 1 ? &o : NULL, i & 1 ? NULL : &o)) {
+			test_fail(__FILE__, __LINE__, "no SYN-ACK for connection %d", i);
+			break;
+		}
+	}
+	/* Those who wait leave when the listener is shut, and what is in its queue is taken first. */
+	for (i = 0; i < WAIT_MS; i++) {
+		int k;
+
+		for (k = 0, accepted = 0; k < WORKERS; k++)
+			accepted += __atomic_load_n(&w[k].accepted, __ATOMIC_RELAXED);
+		if (accepted == CONNECTIONS)
+			break;
+		usleep(1000);
+	}
+	shutdown(s.fd, SHUT_RDWR);
+	for (i = 0; i < WORKERS; i++) {
+		pthread_join(w[i].thread, NULL);
+		if (w[i].wrong)
+			test_fail(__FILE__, __LINE__, "%d wrong of %d, the last '%s'", w[i].wrong,
+				  w[i].accepted, w[i].last);
+	}
+	check_num(accepted, CONNECTIONS);
+}
+
+/*
+ * Asking while connections are reset and closed: the real address, the balancer's never, or ENOTCONN
+ */
+
+static int shared_fd[64];
+
+struct asker {
+	pthread_t thread;
+	int answers, wrong, connected64, wrong64;
+	char last[96];
+};
+
+static void *asking(void *arg)
+{
+	struct asker *a = arg;
+	unsigned int n = 0;
+
+	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
+		int fd = __atomic_load_n(&shared_fd[n++ % 64], __ATOMIC_RELAXED);
+		struct sockaddr_storage ss = { 0 };
+		socklen_t len = sizeof(ss);
+
+		if (fd < 0)
+			continue;
+		if (getpeername(fd, (struct sockaddr *)&ss, &len) == 0) {
+			a->answers++;
+			if (!right_v4(&ss)) {
+				a->wrong++;
+				strcpy(a->last, addr_text(&ss));
+			}
+		} else if (errno != ENOTCONN && errno != EBADF) {
+			a->wrong++;
+			strcpy(a->last, error_name(errno));
+		}
+		if (nat64_of(fd)[0] == '[')
+			a->connected64++;
+	}
+	return NULL;
+}
+
+static void asking_race(const void *arg)
+{
+	struct asker a[3];
+	struct server s;
+	int i;
+
+	(void)arg;
+	memset(a, 0, sizeof(a));
+	for (i = 0; i < 64; i++)
+		shared_fd[i] = -1;
+	stopping = 0;
+	server_open(&s, INET, 16);
+	for (i = 0; i < 3; i++)
+		require(pthread_create(&a[i].thread, NULL, asking, &a[i]) == 0);
+	for (i = 0; i < 1000; i++) {
+		int slot = i % 64, old = shared_fd[slot];
+		struct opts o;
+		struct conn c;
+		int fd;
+
+		server_conn(&s, &c);
+		name_client(&o, c.sport, true, true);
+		if (!conn_open(&c, NULL, &o)) {
+			test_fail(__FILE__, __LINE__, "no SYN-ACK for connection %d", i);
+			break;
+		}
+		fd = accept(s.fd, NULL, NULL);
+		/* The new one first: a number that is used again is one of the right ones. */
+		__atomic_store_n(&shared_fd[slot], fd, __ATOMIC_RELAXED);
+		if (i % 3 == 0)
+			conn_rst(&c);
+		if (old >= 0)
+			reset(old);
+	}
+	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < 3; i++) {
+		pthread_join(a[i].thread, NULL);
+		if (a[i].wrong)
+			test_fail(__FILE__, __LINE__, "%d wrong of %d, the last '%s'", a[i].wrong,
+				  a[i].answers, a[i].last);
+		check(a[i].answers > 0);
+		check(a[i].connected64 > 0);
+	}
+	for (i = 0; i < 64; i++)
+		if (shared_fd[i] >= 0)
+			reset(shared_fd[i]);
+	check(stats_balanced());
+	check(table_empties());
+}
+
+/* Reading the files while connections come and go. */
+static void *reading(void *arg)
+{
+	static __thread char buf[65536];
+	int *rounds = arg;
+
+	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
+		read_file("/proc/net/toa_table", buf, sizeof(buf));
+		read_file("/proc/net/toa_stats", buf, sizeof(buf));
+		(*rounds)++;
+	}
+	return NULL;
+}
+
+static void reading_race(const void *arg)
+{
+	pthread_t thread;
+	struct server s;
+	int i, rounds = 0;
+
+	(void)arg;
+	stopping = 0;
+	server_open(&s, INET, 16);
+	require(pthread_create(&thread, NULL, reading, &rounds) == 0);
+	for (i = 0; i < 500; i++) {
+		struct opts o;
+		struct conn c;
+
+		server_conn(&s, &c);
+		name_client(&o, c.sport, true, true);
+		if (!conn_open(&c, &o, NULL)) {
+			test_fail(__FILE__, __LINE__, "no SYN-ACK for connection %d", i);
+			break;
+		}
+		reset(accept(s.fd, NULL, NULL));
+	}
+	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	check(rounds > 0);
+	check(access("/proc/net/toa_table", R_OK) == 0);
+	check(stats_balanced());
+	check(table_empties());
+}
+
+int main(int argc, char **argv)
+{
+	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
+	int i;
+
+	for (i = 0; i < KINDS; i++)
+		test_add(accept_race, &kinds[i], "waiting in accept, %s", kind_name[i]);
+	test_add(asking_race, NULL, "asking while connections end");
+	test_add(reading_race, NULL, "reading the files while connections come and go");
+	return toa_main("threads", "", argc, argv);
+}
