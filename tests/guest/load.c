@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Loading and unloading: the lines in the kernel log, failures, live connections, traffic. */
+#include "mod.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#define KPROBES "/sys/kernel/debug/kprobes/enabled"
+#define V4 "198.51.100.7"
+#define V6 "2001:db8::77"
+#define V4_TEXT "198.51.100.7:4321"
+#define V6_TEXT "[2001:db8::77]:8765"
+
+static char lines[65536];
+
+static const struct opts *both(void)
+{
+	static struct opts o;
+
+	o.len = 0;
+	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
+}
+
+static bool module_there(void)
+{
+	return toa_loaded() || access("/proc/net/toa_stats", F_OK) == 0 ||
+	       access("/proc/net/toa_table", F_OK) == 0;
+}
+
+#define must_load(params) check_str(error_name(-toa_load(params)), error_name(0))
+#define must_unload() check_str(error_name(-toa_unload()), error_name(0))
+
+static void unloaded(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	int fd;
+
+	(void)arg;
+	check(!module_there());
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, both(), both());
+	check_str(nat64_of(fd), "ENOPROTOOPT");
+	check_str(peer_of(fd), server_sees(&s, &c));
+	check(data_flows(&c, fd));
+}
+
+static void load_line(const void *arg)
+{
+	struct klog k;
+
+	(void)arg;
+	klog_start(&k);
+	must_load("");
+	check(klog_lines(&k, "TOA: ", lines, sizeof(lines)) >= 1);
+	check(strstr(lines, "toa load success"));
+	check(module_there());
+	must_unload();
+}
+
+static void unload_line(const void *arg)
+{
+	struct klog k;
+
+	(void)arg;
+	must_load("");
+	klog_start(&k);
+	must_unload();
+	check(klog_lines(&k, "TOA: ", lines, sizeof(lines)) >= 1);
+	check(strstr(lines, "TOA unloaded"));
+	check(!module_there());
+}
+
+/* Whatever the module says, it says who it is. */
+static void all_lines(const void *arg)
+{
+	struct klog k;
+	char *p;
+	int named;
+
+	(void)arg;
+	klog_start(&k);
+	must_load("");
+	must_unload();
+	klog_lines(&k, "", lines, sizeof(lines));
+	for (p = strtok(lines, "\n"), named = 0; p; p = strtok(NULL, "\n")) {
+		named += !strncmp(p, "TOA: ", 5);
+		if ((strstr(p, "toa") || strstr(p, "TOA")) && strncmp(p, "TOA: ", 5) &&
+		    strncmp(p, "toa: loading out-of-tree", 24) && strncmp(p, "toa: module", 11))
+			test_fail(__FILE__, __LINE__, "line '%s'", p);
+	}
+	check(named >= 2);
+}
+
+static void twice(const void *arg)
+{
+	(void)arg;
+	must_load("");
+	check_str(error_name(-toa_load("")), "EEXIST");
+	check(toa_loaded());
+	must_unload();
+}
+
+static void nothing_left(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	int fd;
+
+	(void)arg;
+	must_load("");
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, NULL, both());
+	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
+	must_unload();
+	check(!module_there());
+	check_str(nat64_of(fd), "ENOPROTOOPT");
+}
+
+/*
+ * What cannot work
+ */
+
+struct holder {
+	const char *params;
+	const char *cause;	/* words of which the line has one */
+	const char *other;
+};
+
+static void held(const void *arg)
+{
+	const struct holder *t = arg;
+	struct klog k;
+	struct server s;
+	struct conn c;
+	int fd, n;
+
+	if (!holder_exists())
+		test_fail(__FILE__, __LINE__, "no toa_holder.ko");
+	require(holder_load(t->params) == 0);
+	klog_start(&k);
+	check(toa_load("") != 0);
+	n = klog_lines(&k, "TOA: ", lines, sizeof(lines));
+	check_num(n, 1);
+	check(strstr(lines, t->cause) || strstr(lines, t->other));
+	check(!strstr(lines, "toa load success"));
+	check(!toa_loaded());
+	check(access("/proc/net/toa_table", F_OK) != 0);
+	/* Nothing of it is left in the way of connections. */
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, both(), both());
+	check_str(peer_of(fd), server_sees(&s, &c));
+	check(data_flows(&c, fd));
+	if (toa_loaded())
+		toa_unload();
+	check_num(holder_unload(), 0);
+
+	must_load("");
+	fd = server_connect(&s, &c, both(), both());
+	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
+	reset(fd);
+	must_unload();
+}
+
+/* Numbers beside ours may be another's. */
+static void beside(const void *arg)
+{
+	if (!holder_exists())
+		test_fail(__FILE__, __LINE__, "no toa_holder.ko");
+	require(holder_load(arg) == 0);
+	must_load("");
+	check(toa_loaded());
+	must_unload();
+	check_num(holder_unload(), 0);
+}
+
+/* Kprobes that are switched off never fire; the self-test must see it. */
+static void kprobes_off(const void *arg)
+{
+	struct klog k;
+	char was[8];
+	int err, n;
+
+	(void)arg;
+	if (access(KPROBES, F_OK))
+		mount("none", "/sys/kernel/debug", "debugfs", 0, NULL);
+	if (!read_file(KPROBES, was, sizeof(was)))
+		test_skip("no " KPROBES);
+	write_file(KPROBES, "0");
+	klog_start(&k);
+	err = toa_load("hook=kprobe");
+	n = klog_lines(&k, "TOA: ", lines, sizeof(lines));
+	was[1] = 0;
+	write_file(KPROBES, was);
+	check(err != 0);
+	check_num(n, 1);
+	check(strstr(lines, "kprobe"));
+	if (!err)
+		toa_unload();
+	check(!module_there());
+	must_load("hook=kprobe");
+	check(toa_loaded());
+	must_unload();
+}
+
+/*
+ * Live connections
+ */
+
+static void live(const void *arg)
+{
+	struct server s[KINDS];
+	struct conn c[KINDS];
+	int fd[KINDS];
+	enum kind k;
+
+	(void)arg;
+	must_load("");
+	for (k = INET; k < KINDS; k++) {
+		server_open(&s[k], k, 5);
+		fd[k] = server_connect(&s[k], &c[k], NULL, both());
+		check_has(&s[k], &c[k], fd[k], V4_TEXT, V6_TEXT);
+	}
+	must_unload();
+	for (k = INET; k < KINDS; k++) {
+		check_str(peer_of(fd[k]), server_sees(&s[k], &c[k]));
+		check_str(nat64_of(fd[k]), "ENOPROTOOPT");
+		check(data_flows(&c[k], fd[k]));
+	}
+	must_load("");
+	for (k = INET; k < KINDS; k++) {
+		struct conn d;
+		int other;
+
+		/* What was forgotten stays so; what comes now is known. */
+		check_has(&s[k], &c[k], fd[k], NULL, NULL);
+		check(data_flows(&c[k], fd[k]));
+		other = server_connect(&s[k], &d, NULL, both());
+		check_has(&s[k], &d, other, V4_TEXT, V6_TEXT);
+		reset(fd[k]);
+		reset(other);
+	}
+	check(stats_balanced());
+	check(table_empties());
+	must_unload();
+}
+
+/* A connection whose SYN came before, or whose request waits while the module goes and comes. */
+static void across(const void *arg)
+{
+	struct server s;
+	struct conn c, d;
+	int fd;
+
+	(void)arg;
+	server_open(&s, INET, 5);
+	server_conn(&s, &c);
+	conn_syn(&c, both());
+	require(conn_synack(&c, NULL));
+	must_load("");
+	conn_ack(&c, NULL);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &c, fd, NULL, NULL);
+	server_conn(&s, &d);
+	conn_syn(&d, both());
+	require(conn_synack(&d, NULL));
+	must_unload();
+	must_load("");
+	conn_ack(&d, NULL);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &d, fd, NULL, NULL);
+	check(data_flows(&d, fd));
+	must_unload();
+}
+
+/*
+ * Under traffic
+ */
+
+static int cycling;
+
+static void *cycle(void *arg)
+{
+	int *failed = arg, i;
+
+	for (i = 0; i < 10; i++) {
+		*failed += toa_load("") != 0;
+		usleep(20000);
+		*failed += toa_unload() != 0;
+	}
+	__atomic_store_n(&cycling, 0, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Somebody asks all the time. */
+static void *ask(void *arg)
+{
+	int fd = *(int *)arg;
+
+	while (__atomic_load_n(&cycling, __ATOMIC_ACQUIRE)) {
+		peer_of(fd);
+		nat64_of(fd);
+	}
+	return NULL;
+}
+
+static void cycles(const void *arg)
+{
+	pthread_t loader, asker;
+	struct server s;
+	struct conn kept;
+	int failed = 0, fd, i;
+
+	(void)arg;
+	server_open(&s, INET, 16);
+	fd = server_connect(&s, &kept, NULL, both());
+	cycling = 1;
+	require(pthread_create(&loader, NULL, cycle, &failed) == 0);
+	require(pthread_create(&asker, NULL, ask, &fd) == 0);
+	for (i = 0; __atomic_load_n(&cycling, __ATOMIC_ACQUIRE) || i < 50; i++) {
+		const char *addr = "no connection", *now;
+		struct conn c;
+		int one;
+
+		server_conn(&s, &c);
+		if (!conn_open(&c, both(), both())) {
+			test_fail(__FILE__, __LINE__, "no SYN-ACK for connection %d", i);
+			break;
+		}
+		one = server_accept(&s, &addr);
+		now = peer_of(one);
+		/* With the module or without, never another's. */
+		if (strcmp(addr, V4_TEXT) && strcmp(addr, server_sees(&s, &c)))
+			test_fail(__FILE__, __LINE__, "accept shows %s", addr);
+		if (strcmp(now, V4_TEXT) && strcmp(now, server_sees(&s, &c)))
+			test_fail(__FILE__, __LINE__, "getpeername shows %s", now);
+		if (!data_flows(&c, one))
+			test_fail(__FILE__, __LINE__, "no data in connection %d", i);
+		reset(one);
+	}
+	pthread_join(loader, NULL);
+	pthread_join(asker, NULL);
+	check_num(failed, 0);
+	check(data_flows(&kept, fd));
+	check(!module_there());
+}
+
+/* A reader who holds the files does not keep the module from going, nor fall over it. */
+static void open_files(const void *arg)
+{
+	FILE *stats, *table;
+	char text[64];
+
+	(void)arg;
+	must_load("");
+	stats = fopen("/proc/net/toa_stats", "re");
+	table = fopen("/proc/net/toa_table", "re");
+	require(stats && table);
+	check(fgets(text, sizeof(text), stats) != NULL);
+	must_unload();
+	rewind(stats);
+	rewind(table);
+	while (fgets(text, sizeof(text), stats) || fgets(text, sizeof(text), table))
+		;
+	check(!module_there());
+}
+
+int main(int argc, char **argv)
+{
+	static const struct holder holders[] = {
+		{ "sockopt=4096", "4096", "sockopt" },
+		{ "proc=toa_stats", "toa_stats", "toa_stats" },
+	};
+
+	test_add(unloaded, NULL, "not loaded, getsockopt ENOPROTOOPT");
+	test_add(load_line, NULL, "line of a load");
+	test_add(unload_line, NULL, "line of an unload");
+	test_add(all_lines, NULL, "every line begins with TOA");
+	test_add(twice, NULL, "loaded twice");
+	test_add(nothing_left, NULL, "unloaded, nothing left");
+	test_add(held, &holders[0], "fails where the sockopt is taken");
+	test_add(held, &holders[1], "fails where toa_stats is there");
+	test_add(beside, "sockopt=4095", "loads beside sockopt 4095");
+	test_add(kprobes_off, NULL, "fails where kprobes are off");
+	test_add(live, NULL, "unload and load with live connections");
+	test_add(across, NULL, "handshakes across load and unload");
+	test_add(open_files, NULL, "unload with the files open");
+	test_add(cycles, NULL, "ten cycles under traffic");
+	return bare_main("load", argc, argv);
+}
