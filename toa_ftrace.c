@@ -132,9 +132,10 @@ static void on_syn(unsigned long ip, unsigned long parent, struct ftrace_ops *op
 
 static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigned long parent)
 {
-	return toa_getname_wanted((const struct socket *)toa_ftrace_arg(regs, 0),
-				  toa_ftrace_arg(regs, TOA_GETNAME_PEER)) &&
-	       !from_wrapper(parent);
+	const struct socket *sock = (const struct socket *)toa_ftrace_arg(regs, 0);
+
+	return toa_getname_wanted(sock, toa_ftrace_arg(regs, TOA_GETNAME_PEER)) &&
+	       !from_wrapper(parent) && toa_getname_begin(sock->sk);
 }
 
 static void on_getname_v4(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,

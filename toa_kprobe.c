@@ -54,7 +54,8 @@ static int getname_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 	const struct socket *sock = (const struct socket *)toa_regs_arg(regs, 0);
 	struct getname_call *call = (struct getname_call *)ri->data;
 
-	if (!toa_getname_wanted(sock, toa_regs_arg(regs, TOA_GETNAME_PEER)))
+	if (!toa_getname_wanted(sock, toa_regs_arg(regs, TOA_GETNAME_PEER)) ||
+	    !toa_getname_begin(sock->sk))
 		return 1;
 	call->sk = sock->sk;
 	call->uaddr = (struct sockaddr *)toa_regs_arg(regs, 1);

@@ -187,7 +187,7 @@ void toa_child_end(const struct sock *child, const bool *own_req, const struct t
  */
 
 /**
- * toa_getname_begin() - at the entry, when toa_table_misses() does not say that there is no entry
+ * toa_getname_begin() - at the entry, if toa_getname_wanted(): look closer
  * @sk: the socket
  *
  * Kernel threads decide by the peer's address (NFS exports): they asked for the real peer.

@@ -82,11 +82,11 @@ static inline bool toa_child_wanted_v6(const struct sk_buff *skb)
  * @sock: the socket
  * @peer: 0 if the socket's own address is asked
  *
- * Return: true if the answer may have to be changed by toa_getname_end().
+ * Return: true asks for toa_getname_begin().
  */
 static inline bool toa_getname_wanted(const struct socket *sock, int peer)
 {
-	return peer && !toa_table_misses(sock->sk) && toa_getname_begin(sock->sk);
+	return peer && !toa_table_misses(sock->sk);
 }
 
 /**

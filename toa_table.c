@@ -319,7 +319,7 @@ static struct toa_entry __rcu **find_locked(const struct sock *sk, u64 hash)
 	return NULL;
 }
 
-static struct toa_entry *find_under_lock(const struct sock *sk, u64 hash)
+static noinline struct toa_entry *find_under_lock(const struct sock *sk, u64 hash)
 {
 	struct toa_entry __rcu **link;
 	unsigned long flags;
@@ -334,7 +334,7 @@ static struct toa_entry *find_under_lock(const struct sock *sk, u64 hash)
 }
 
 /* The caller holds the RCU read lock, and checks @sk again when it has read the entry. */
-static struct toa_entry *find(const struct sock *sk)
+static __always_inline struct toa_entry *find(const struct sock *sk)
 {
 	unsigned int retries = READER_RETRIES;
 	u64 hash = toa_hash(sk);
