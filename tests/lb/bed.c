@@ -326,14 +326,14 @@ bool lb_start(const struct run *r)
 /* Ends the balancer; it has to end by itself, with status 0 and its counters. */
 bool lb_stop(void)
 {
-	uint64_t end = now_ms() + 3000;
+	uint64_t end = now_ms() + 20000;
 	int status = -1;
 	pid_t got = 0;
 	bool counters;
 
 	*lb_output = 0;
 	kill(lb_pid, SIGTERM);
-	counters = lb_read_until("reordered=", 3000);
+	counters = lb_read_until("reordered=", 20000);
 	while (!got && now_ms() < end) {
 		got = waitpid(lb_pid, &status, WNOHANG);
 		if (!got)

@@ -59,7 +59,7 @@ struct run {
 	enum ending ending;
 	bool hold;			/* nobody closes before all have got everything */
 	bool fastopen, mptcp;
-	unsigned int seconds;		/* limit, default 15 */
+	unsigned int seconds;		/* limit, default 60 */
 	bool keep_ports;		/* no --ports of our own */
 	bool one_device;
 };

@@ -319,7 +319,7 @@ static bool link_progress(const struct run *r, struct link *l, unsigned int *don
 
 static bool transfer_loop(const struct run *r, int ep)
 {
-	uint64_t end = now_ms() + (r->seconds ? r->seconds : 15) * 1000;
+	uint64_t end = now_ms() + (r->seconds ? r->seconds : 60) * 1000;
 	unsigned int i, done = 0, closed = 0;
 	struct epoll_event ev[256];
 
@@ -384,7 +384,7 @@ bool transfer(const struct run *r)
 		for (j = 0; j < SIDES; j++)
 			side_close(&links[i].end[j], true);
 	close(ep);
-	usleep(5000);
+	usleep(20000);
 	sniff_drain();
 	return ok;
 }

@@ -248,6 +248,9 @@ bool look_all(const struct look *k, const struct run *r)
 		if (c->where == CLIENT_SIDE)
 			continue;
 		l = link_of(&v, c);
+		/* Sockets of an earlier run may still be sending, but that must go nowhere. */
+		if (!l && !c->to_host)
+			continue;
 		if (!l)
 			return fail("a segment of no connection");
 		if (c->to_host && !look_up(k, r, l, &v))

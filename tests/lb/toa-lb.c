@@ -47,6 +47,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,7 +74,6 @@ static struct conn_limits limits = {
 static struct faults faults = { .seed = 1 };
 static unsigned long seconds;
 static const char *log_file, *pid_file;
-static volatile sig_atomic_t stop, report;
 
 static const char help[] =
 "usage: toa-lb --tun NAME --pool A-B --service VIP:PORT=BACKEND:PORT[,KEY=VALUE...] ...\n"
@@ -443,29 +443,35 @@ static void read_device(struct device *d, uint64_t now)
 	}
 }
 
-static void on_signal(int sig)
+/* Returns true for the signals that end us. */
+static bool read_signal(int fd)
 {
-	if (sig == SIGUSR1)
-		report = 1;
-	else
-		stop = 1;
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (info.ssi_signo != SIGUSR1)
+		return true;
+	summary();
+	return false;
 }
 
-/* Signals are taken inside ppoll() only, so none is lost between a test and the wait. */
-static void loop(const sigset_t *waiting)
+/* Signals come as input like packets: ppoll() would never see one while packets keep coming. */
+static void loop(int signals)
 {
-	struct pollfd p[2] = { { .fd = client_device.fd, .events = POLLIN },
-			       { .fd = server_device.fd, .events = POLLIN } };
+	struct pollfd p[] = { { .fd = signals, .events = POLLIN },
+			      { .fd = client_device.fd, .events = POLLIN },
+			      { .fd = server_device.fd, .events = POLLIN } };
 	uint64_t now = now_ms(), end = now + seconds * 1000ull, tick = now;
 
-	while (!stop && (!seconds || now < end)) {
-		unsigned int ms = fault_pending() ? 5 : TICK_MS;
-		struct timespec t = { .tv_nsec = ms * 1000000L };
-
-		if (ppoll(p, one_device ? 1 : 2, &t, waiting) < 0 && errno != EINTR) {
+	while (!seconds || now < end) {
+		if (poll(p, one_device ? 2 : 3, fault_pending() ? 5 : TICK_MS) < 0 &&
+		    errno != EINTR) {
 			perror("toa-lb: poll");
 			break;
 		}
+		if (p[0].revents && read_signal(signals))
+			break;
 		now = now_ms();
 		read_device(&client_device, now);
 		if (!one_device)
@@ -475,30 +481,24 @@ static void loop(const sigset_t *waiting)
 			conn_expire(now);
 			tick = now;
 		}
-		if (report) {
-			report = 0;
-			summary();
-		}
 	}
 }
 
-static void signals(sigset_t *waiting)
+static int signals(void)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
-	sigset_t block;
+	sigset_t set;
+	int fd;
 
-	sigemptyset(&block);
-	sigaddset(&block, SIGTERM);
-	sigaddset(&block, SIGINT);
-	sigaddset(&block, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &block, waiting);
-	sigdelset(waiting, SIGTERM);
-	sigdelset(waiting, SIGINT);
-	sigdelset(waiting, SIGUSR1);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGUSR1, &sa, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		perror("toa-lb: signalfd");
+	return fd;
 }
 
 /* Forks; the parent waits for the child's word that it is ready. Returns the pipe to say it on. */
@@ -557,15 +557,14 @@ static bool ready(int word)
 
 int main(int argc, char **argv)
 {
-	sigset_t waiting;
-	int word;
+	int word, sigs;
 
 	command_line(argc, argv);
 	word = background();
-	signals(&waiting);
-	if (!set_up() || !ready(word))
+	sigs = signals();
+	if (sigs < 0 || !set_up() || !ready(word))
 		return 1;
-	loop(&waiting);
+	loop(sigs);
 	summary();
 	if (pid_file)
 		unlink(pid_file);
