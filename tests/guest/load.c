@@ -32,6 +32,13 @@ static bool module_there(void)
 	       access("/proc/net/toa_table", F_OK) == 0;
 }
 
+static void ensure(bool loaded)
+{
+	if (toa_loaded() == loaded)
+		return;
+	check_str(error_name(loaded ? -toa_load("") : -toa_unload()), error_name(0));
+}
+
 #define must_load(params) check_str(error_name(-toa_load(params)), error_name(0))
 #define must_unload() check_str(error_name(-toa_unload()), error_name(0))
 
@@ -42,6 +49,7 @@ static void unloaded(const void *arg)
 	int fd;
 
 	(void)arg;
+	ensure(false);
 	check(!module_there());
 	server_open(&s, INET, 5);
 	fd = server_connect(&s, &c, both(), both());
@@ -55,12 +63,12 @@ static void load_line(const void *arg)
 	struct klog k;
 
 	(void)arg;
+	ensure(false);
 	klog_start(&k);
 	must_load("");
 	check(klog_lines(&k, "TOA: ", lines, sizeof(lines)) >= 1);
 	check(strstr(lines, "toa load success"));
 	check(module_there());
-	must_unload();
 }
 
 static void unload_line(const void *arg)
@@ -68,7 +76,7 @@ static void unload_line(const void *arg)
 	struct klog k;
 
 	(void)arg;
-	must_load("");
+	ensure(true);
 	klog_start(&k);
 	must_unload();
 	check(klog_lines(&k, "TOA: ", lines, sizeof(lines)) >= 1);
@@ -84,6 +92,7 @@ static void all_lines(const void *arg)
 	int named;
 
 	(void)arg;
+	ensure(false);
 	klog_start(&k);
 	must_load("");
 	must_unload();
@@ -100,10 +109,9 @@ static void all_lines(const void *arg)
 static void twice(const void *arg)
 {
 	(void)arg;
-	must_load("");
+	ensure(true);
 	check_str(error_name(-toa_load("")), "EEXIST");
 	check(toa_loaded());
-	must_unload();
 }
 
 static void nothing_left(const void *arg)
@@ -113,7 +121,7 @@ static void nothing_left(const void *arg)
 	int fd;
 
 	(void)arg;
-	must_load("");
+	ensure(true);
 	server_open(&s, INET, 5);
 	fd = server_connect(&s, &c, NULL, both());
 	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
@@ -140,6 +148,7 @@ static void held(const void *arg)
 	struct conn c;
 	int fd, n;
 
+	ensure(false);
 	if (!holder_exists())
 		test_fail(__FILE__, __LINE__, "no toa_holder.ko");
 	require(holder_load(t->params) == 0);
@@ -170,6 +179,7 @@ static void held(const void *arg)
 /* Numbers beside ours may be another's. */
 static void beside(const void *arg)
 {
+	ensure(false);
 	if (!holder_exists())
 		test_fail(__FILE__, __LINE__, "no toa_holder.ko");
 	require(holder_load(arg) == 0);
@@ -187,6 +197,7 @@ static void kprobes_off(const void *arg)
 	int err, n;
 
 	(void)arg;
+	ensure(false);
 	if (access(KPROBES, F_OK))
 		mount("none", "/sys/kernel/debug", "debugfs", 0, NULL);
 	if (!read_file(KPROBES, was, sizeof(was)))
@@ -220,7 +231,7 @@ static void live(const void *arg)
 	enum kind k;
 
 	(void)arg;
-	must_load("");
+	ensure(true);
 	for (k = INET; k < KINDS; k++) {
 		server_open(&s[k], k, 5);
 		fd[k] = server_connect(&s[k], &c[k], NULL, both());
@@ -258,6 +269,7 @@ static void across(const void *arg)
 	int fd;
 
 	(void)arg;
+	ensure(false);
 	server_open(&s, INET, 5);
 	server_conn(&s, &c);
 	conn_syn(&c, both());
@@ -307,6 +319,7 @@ static void *ask(void *arg)
 	while (__atomic_load_n(&cycling, __ATOMIC_ACQUIRE)) {
 		peer_of(fd);
 		nat64_of(fd);
+		usleep(1000);
 	}
 	return NULL;
 }
@@ -319,6 +332,7 @@ static void cycles(const void *arg)
 	int failed = 0, fd, i;
 
 	(void)arg;
+	ensure(false);
 	server_open(&s, INET, 16);
 	fd = server_connect(&s, &kept, NULL, both());
 	cycling = 1;
@@ -344,6 +358,7 @@ static void cycles(const void *arg)
 		if (!data_flows(&c, one))
 			test_fail(__FILE__, __LINE__, "no data in connection %d", i);
 		reset(one);
+		usleep(1000);
 	}
 	pthread_join(loader, NULL);
 	pthread_join(asker, NULL);
@@ -359,7 +374,7 @@ static void open_files(const void *arg)
 	char text[64];
 
 	(void)arg;
-	must_load("");
+	ensure(true);
 	stats = fopen("/proc/net/toa_stats", "re");
 	table = fopen("/proc/net/toa_table", "re");
 	require(stats && table);
@@ -381,9 +396,9 @@ int main(int argc, char **argv)
 
 	test_add(unloaded, NULL, "not loaded, getsockopt ENOPROTOOPT");
 	test_add(load_line, NULL, "line of a load");
+	test_add(twice, NULL, "loaded twice");
 	test_add(unload_line, NULL, "line of an unload");
 	test_add(all_lines, NULL, "every line begins with TOA");
-	test_add(twice, NULL, "loaded twice");
 	test_add(nothing_left, NULL, "unloaded, nothing left");
 	test_add(held, &holders[0], "fails where the sockopt is taken");
 	test_add(held, &holders[1], "fails where toa_stats is there");

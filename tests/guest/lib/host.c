@@ -226,11 +226,11 @@ const char *peer_of(int fd)
 const char *peername_of(int fd)
 {
 	struct sockaddr_storage ss = { 0 };
-	socklen_t len = sizeof(struct sockaddr_in6);
+	socklen_t len = sizeof(int);
+	int family = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &ss, &len) == 0)
-		return addr_text(&ss);
-	len = sizeof(struct sockaddr_in);
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
+	len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &ss, &len))
 		return error_name(errno);
 	return addr_text(&ss);
