@@ -185,6 +185,10 @@ in_chroot() {
 # chroot_for RELEASE: sets root to the build chroot of that release, made if need be
 chroot_for() {
 	root=$TOA_CACHE/chroot/$1
+	if [ -e "$root/.stamp" ] && ! chroot "$root" make --version >/dev/null 2>&1; then
+		say "$root is broken"
+		rm -f "$root/.stamp"
+	fi
 	cached "$root" "$CHROOT_RECIPE" usr/bin/make chroot_make "$1"
 }
 

@@ -1,0 +1,89 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# 00-style.t: checkpatch --strict over the C code, shellcheck over the scripts, and what the tree
+# promises about itself.
+#
+# Usage: prove tests/00-style.t
+# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+
+cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+# Files that git has, or would take.
+files() {
+	git -c safe.directory="*" ls-files -co --exclude-standard -- "$@" | sort -u | while IFS= read -r file; do
+		[ -f "$file" ] && echo "$file"
+	done
+}
+
+shell_files() {
+	files | while IFS= read -r file; do
+		head -n 1 "$file" | tr -d '\0' | grep -qE '^(#!.*[ /](ba|da)?sh|# shellcheck shell=)' && echo "$file"
+	done
+}
+
+# checkpatch NAME IGNORED FILE...
+checkpatch() {
+	name=$1
+	ignored=$2
+	shift 2
+	CHECKPATCH_ARGS="--ignore $ignored" scripts/checkpatch "$@" >"$tmp/log" 2>&1
+	case $? in
+	0) ok "$name" ;;
+	2)
+		diag "$tmp/log"
+		skip "$name" "checkpatch.pl cannot be had"
+		;;
+	*)
+		not_ok "$name"
+		diag "$tmp/log"
+		;;
+	esac
+}
+
+only_compat_knows_versions() {
+	! grep -nE 'LINUX_VERSION_CODE|KERNEL_VERSION|RHEL_|UTS_UBUNTU|SUSE_' toa*.c toa*.h Kbuild |
+		grep -v '^toa_compat\.h:'
+}
+
+every_script_says_what_it_is() {
+	shell_files | while IFS= read -r file; do
+		sed -n 2,6p "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0' || echo "$file"
+	done | { ! grep .; }
+}
+
+if ! need git; then
+	echo "1..0 # SKIP no git"
+	exit 0
+fi
+if ! git -c safe.directory="*" rev-parse >/dev/null 2>&1; then
+	echo "1..0 # SKIP not a git repository"
+	exit 0
+fi
+
+# shellcheck disable=SC2046
+checkpatch "checkpatch: the module" FILE_PATH_CHANGES \
+	$(files 'toa*.c' 'toa*.h' | grep -vxE 'toa\.h|toa_compat\.h')
+# Applications include it, so its types are theirs.
+checkpatch "checkpatch: toa.h" PREFER_KERNEL_TYPES toa.h
+# Knowing versions, and what later ones deprecate, is what it is for.
+checkpatch "checkpatch: toa_compat.h" LINUX_VERSION_CODE,CONSTANT_COMPARISON,DEPRECATED_API toa_compat.h
+# Programs have other types, no kernel helpers, and macros that are tests.
+# shellcheck disable=SC2046
+checkpatch "checkpatch: the tests" PREFER_KERNEL_TYPES,AVOID_EXTERNS,ARRAY_SIZE,PREFER_FALLTHROUGH,NEW_TYPEDEFS,MACRO_WITH_FLOW_CONTROL,MACRO_ARG_REUSE \
+	$(files 'tests/*.c' 'tests/*.h')
+
+if need shellcheck; then
+	# shellcheck disable=SC2046
+	silent "shellcheck: all scripts" shellcheck -x $(shell_files)
+else
+	skip "shellcheck: all scripts" "no shellcheck"
+fi
+silent "only toa_compat.h knows versions and distributions" only_compat_knows_versions
+silent "every script has a licence" every_script_says_what_it_is
+
+finish

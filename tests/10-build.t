@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# 10-build.t: the module builds for each kernel without a word from the compiler, modpost, W=1 or
+# sparse.
+#
+# Usage: prove tests/10-build.t
+# Environment: KERNELS="NAME..." (see scripts/kernels; default: 6.1 and the newest)
+# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+
+cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+# build NAME KERNEL MAKE-ARGUMENT...
+build() {
+	name=$1
+	shift
+	scripts/build-module "$@" >"$tmp/ko" 2>"$tmp/log" </dev/null
+	case $? in
+	0) ok "$name" ;;
+	2)
+		diag "$tmp/log"
+		skip "$name" "the kernel or its tools cannot be had"
+		;;
+	*)
+		not_ok "$name"
+		diag "$tmp/log"
+		return 1
+		;;
+	esac
+}
+
+# info FIELD VALUE: the field of the module built last begins with the value
+info() {
+	case $(modinfo -F "$1" "$(cat "$tmp/ko")") in
+	"$2"*) ;;
+	*) return 1 ;;
+	esac
+}
+
+for kernel in $(kernels); do
+	if ! dir=$(scripts/kernel "$kernel" 2>"$tmp/log"); then
+		diag "$tmp/log"
+		skip "$kernel: build" "the kernel cannot be had"
+		continue
+	fi
+	build "$kernel: builds without a warning" "$kernel" || continue
+	run "$kernel: modinfo: for this kernel" info vermagic "$(cat "$dir/release") "
+	run "$kernel: modinfo: GPL" info license GPL
+	run "$kernel: modinfo: depends on no other module" test -z "$(modinfo -F depends "$(cat "$tmp/ko")")"
+	build "$kernel: W=1 is silent" "$kernel" W=1
+	build "$kernel: sparse is silent" "$kernel" C=2 CF=-D__CHECK_ENDIAN__
+	build "$kernel: DEBUG=1 builds without a warning" "$kernel" DEBUG=1
+done
+
+finish
