@@ -515,7 +515,7 @@ static void test_reuse(void)
 	unsigned int i;
 
 	for (i = 0; ok && i < 2; i++) {
-		int fd = client_socket(NAT64, false, 0, 45678), peer;
+		int fd = client_socket(NAT64, false, 0, 20678), peer;
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
 
