@@ -17,6 +17,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -243,6 +244,27 @@ static void test_many(void)
 	}
 }
 
+static bool wait_counter(const char *name, long value)
+{
+	long now = -1;
+	unsigned int i;
+
+	for (i = 0; i < 200; i++) {
+		now = lb_counter_now(name);
+		if (now == value)
+			return true;
+		usleep(20000);
+	}
+	return fail("%s=%ld, not %ld", name, now, value);
+}
+
+static bool wait_input(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 10000) == 1;
+}
+
 /* The entry has to be gone afterwards, too. */
 static void test_endings(void)
 {
@@ -264,9 +286,7 @@ static void test_endings(void)
 			}
 			sniff_start();
 			ok = transfer(&r);
-			usleep(450000);
-			if (ok && lb_counter_now("active"))
-				ok = fail("active=%ld after the end", lb_counter("active"));
+			ok = ok && wait_counter("active", 0);
 			ok = lb_stop() && ok && look_all(&k, &r) && counters_clean(false);
 			result(ok, "%s first, %s", name[e], mode_name[m]);
 		}
@@ -540,35 +560,50 @@ static void test_reuse(void)
 	result(ok, "a client port used again keeps its local port");
 }
 
-/* Nothing is ever sent: then the FIN is what "data" means. */
-static void test_empty(void)
+/*
+ * A client that never sends: with "ack" the ACK of the SYN-ACK carries the option, the ACKs of what
+ * the server sends do not; with "data" the FIN is what carries it.
+ */
+static void test_silent(bool data)
 {
-	struct run r = { .mode = SNAT, .links = 1, .keys = ",in=data" };
-	bool ok = lb_start(&r), found = false;
+	struct run r = { .mode = SNAT, .links = 1, .keys = data ? ",in=data" : ",in=ack" };
+	unsigned int acks = 0, fins = 0;
+	bool ok = lb_start(&r);
+	char buf[1000] = "";
 	struct view v;
-	size_t n;
+	size_t n, i;
+	int fd, peer;
 
 	if (ok) {
-		int fd, peer;
-
 		sniff_start();
 		fd = client_socket(SNAT, false, 0, 0);
 		client_connect(SNAT, fd);
-		peer = server_accept(SNAT, 3000);
+		peer = server_accept(SNAT, 10000);
+		for (i = 0; ok && i < 4; i++) {
+			ok = send(peer, buf, sizeof(buf), 0) == sizeof(buf) && wait_input(fd) &&
+			     recv(fd, buf, sizeof(buf), 0) > 0;
+			usleep(60000);		/* longer than an ACK is delayed */
+		}
+		if (!ok)
+			fail("no connection");
 		shutdown(fd, SHUT_WR);
-		usleep(50000);
+		wait_input(peer);
 		close(peer);
 		close(fd);
 		sniff_drain();
-		ok = lb_stop();
+		ok = lb_stop() && ok;
 	}
-	for (n = 0; n < capture_count; n++)
-		if (captures[n].where == SERVER_SIDE && captures[n].to_host &&
-		    view(&captures[n], &v) && find_option(&v, 200))
-			found = v.flags & 1;
-	if (ok && !found)
-		ok = fail("no option in the FIN");
-	result(ok, "a connection without data carries it in the FIN");
+	for (n = 0; n < capture_count; n++) {
+		if (captures[n].where != SERVER_SIDE || !captures[n].to_host ||
+		    !view(&captures[n], &v) || !find_option(&v, 200))
+			continue;
+		acks += v.flags == 16;
+		fins += v.flags & 1;
+	}
+	if (ok && (acks != !data || fins != data))
+		ok = fail("option in %u ACKs and %u FINs", acks, fins);
+	result(ok, data ? "a connection without data carries it in the FIN" :
+			  "ACKs of a client that only listens: in the first one only");
 }
 
 /* A damaged packet must not be made whole by a new checksum. */
@@ -590,7 +625,7 @@ static void test_checksum(void)
 		if (sendto(fd, p, sizeof(p), 0, (void *)&a, sizeof(a)) != sizeof(p))
 			ok = fail("raw socket: %s", strerror(errno));
 		close(fd);
-		usleep(50000);
+		ok = ok && wait_counter("badcsum", 1);
 		ok = lb_stop() && ok;
 		if (ok && (lb_counter("badcsum") != 1 || lb_counter("conns")))
 			ok = fail("badcsum=%ld conns=%ld", lb_counter("badcsum"),
@@ -727,7 +762,8 @@ static void test_all(void)
 	test_ports();
 	test_bounded();
 	test_reuse();
-	test_empty();
+	test_silent(false);
+	test_silent(true);
 	test_checksum();
 }
 
