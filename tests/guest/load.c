@@ -289,6 +289,8 @@ static void across(const void *arg)
 	require(fd >= 0);
 	check_has(&s, &d, fd, NULL, NULL);
 	check(data_flows(&d, fd));
+	fd = server_connect(&s, &d, both(), NULL);
+	check_has(&s, &d, fd, V4_TEXT, V6_TEXT);
 	must_unload();
 }
 
@@ -329,7 +331,7 @@ static void cycles(const void *arg)
 	pthread_t loader, asker;
 	struct server s;
 	struct conn kept;
-	int failed = 0, fd, i;
+	int failed = 0, shown = 0, fd, i;
 
 	(void)arg;
 	ensure(false);
@@ -351,6 +353,7 @@ static void cycles(const void *arg)
 		one = server_accept(&s, &addr);
 		now = peer_of(one);
 		/* With the module or without, never another's. */
+		shown += !strcmp(addr, V4_TEXT);
 		if (strcmp(addr, V4_TEXT) && strcmp(addr, server_sees(&s, &c)))
 			test_fail(__FILE__, __LINE__, "accept shows %s", addr);
 		if (strcmp(now, V4_TEXT) && strcmp(now, server_sees(&s, &c)))
@@ -363,6 +366,7 @@ static void cycles(const void *arg)
 	pthread_join(loader, NULL);
 	pthread_join(asker, NULL);
 	check_num(failed, 0);
+	check(shown > 0);
 	check(data_flows(&kept, fd));
 	check(!module_there());
 }
