@@ -16,10 +16,19 @@ install: all ## install for the kernel it was built for, and run depmod
 check: ## run the tests, in QEMU (KERNELS="6.1 6.12 ..." picks kernels)
 	scripts/check
 
+mutants: ## show that the tests can fail: each wrong version of the module must make one fail
+	tests/mutants/run
+
+fuzz: ## fuzz the option parser (RUNS=10000000)
+	$(MAKE) -C tests/unit fuzz
+
+bench: ## measure what the module costs, in instructions (KERNELS="6.1 6.12 ...")
+	scripts/bench $(KERNELS)
+
 demo: ## see the module work in QEMU, with nginx, HAProxy and curl
 	scripts/demo
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
-.PHONY: all clean install check demo help
+.PHONY: all clean install check mutants fuzz bench demo help
