@@ -226,6 +226,12 @@ static int set_filter(enum toa_hook hook)
 	return ftrace_set_filter_ip(ops, (unsigned long)originals[hook], 0, 1);
 }
 
+/* An empty filter holds no memory. (ftrace_free_filter() is not exported everywhere.) */
+static void clear_filter(struct ftrace_ops *ops)
+{
+	ftrace_set_filter(ops, NULL, 0, 1);
+}
+
 /**
  * toa_ftrace_attach() - attach a hook by ftrace
  * @hook: which
@@ -252,7 +258,7 @@ int toa_ftrace_attach(enum toa_hook hook)
 		err = register_ftrace_function(ops);
 	}
 	if (err)
-		ftrace_free_filter(ops);
+		clear_filter(ops);
 	return err;
 }
 
@@ -267,7 +273,7 @@ int toa_ftrace_attach(enum toa_hook hook)
 void toa_ftrace_detach(enum toa_hook hook)
 {
 	unregister_ftrace_function(&traces[hook]);
-	ftrace_free_filter(&traces[hook]);
+	clear_filter(&traces[hook]);
 }
 
 static long calls_inside(void)
