@@ -248,8 +248,7 @@ static void lb_exec(const struct run *r)
 	static const char * const backend[MODES] = { "10.99.1.1", "10.99.1.1", "[2001:db8:d::1]" };
 	static const char * const option[SIDES] = { "--client-netns", "--server-netns" };
 	char service[600], ns[SIDES][40], ports[40];
-	const char *argv[64] = { lb_path, "--log", lb_log, "--service", service, "--pool",
-				 "10.99.0.1-10.99.0.4", "--pool", "2001:db8:b::1-2001:db8:b::4" };
+	const char *argv[64] = { lb_path, "--log", lb_log, "--service", service };
 	unsigned int i;
 
 	for (i = 0; i < SIDES && form != ONE_NETNS; i++) {
@@ -267,6 +266,8 @@ static void lb_exec(const struct run *r)
 		lb_arg(argv, "--server-addr", "10.99.1.1");
 		lb_arg(argv, "--server-addr", "2001:db8:d::1");
 	}
+	lb_arg(argv, "--pool", r->one_address ? "10.99.0.1" : "10.99.0.1-10.99.0.4");
+	lb_arg(argv, "--pool", r->one_address ? "2001:db8:b::1" : "2001:db8:b::1-2001:db8:b::4");
 	if (r->one_device) {
 		lb_arg(argv, "--tun", "toa-c");
 	} else {

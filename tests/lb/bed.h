@@ -62,6 +62,7 @@ struct run {
 	unsigned int seconds;		/* limit, default 60 */
 	bool keep_ports;		/* no --ports of our own */
 	bool one_device;
+	bool one_address;		/* of the pool; a Fast Open cookie is good for one */
 };
 
 enum { SYN, ACK, DATA, CARRIERS };

@@ -103,7 +103,8 @@ static void send_segment(struct device *d, struct segment *s, const uint8_t *res
 /* Which of the segments that may carry the option this one is. */
 static enum seg classify(struct conn *c, const struct segment *s)
 {
-	bool occupies = s->datalen || s->flags & TCP_FIN;
+	/* A FIN stands for data where there never was any, in a SYN neither. */
+	bool only_fin = s->flags & TCP_FIN && !c->data_seen && c->first_seq == c->isn + 1;
 
 	if (s->flags & TCP_RST)
 		return SEG_OTHER;
@@ -111,7 +112,7 @@ static enum seg classify(struct conn *c, const struct segment *s)
 		return SEG_SYN;
 	if (!c->synack || s->seq != c->first_seq)
 		return SEG_OTHER;
-	if (s->datalen || (occupies && !c->data_seen)) {
+	if (s->datalen || only_fin) {
 		c->data_seen = true;
 		return SEG_DATA;
 	}

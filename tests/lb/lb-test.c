@@ -236,10 +236,14 @@ static void test_many(void)
 				 .down = 3000, .hold = true, .seconds = 180 };
 		struct look k = { .bytes = { mode_bytes[m], mode_bytes[m], mode_bytes[m] },
 				  .no_ts = true, .no_sackok = true };
-		bool ok = go(&r, &k);
+		bool ok;
 
-		if (ok && lb_counter("conns") != 2000)
-			ok = fail("conns=%ld", lb_counter("conns"));
+		/* A slow machine may lose some in its queues. */
+		k.may_lack[ACK] = true;
+		ok = go(&r, &k);
+		if (ok && (lb_counter("conns") != 2000 || lb_counter("opt_ack") < 1000))
+			ok = fail("conns=%ld opt_ack=%ld", lb_counter("conns"),
+				  lb_counter("opt_ack"));
 		result(ok, "%s: 2000 connections at once", mode_name[m]);
 	}
 }
@@ -293,7 +297,7 @@ static void test_endings(void)
 	}
 }
 
-/* Does a SYN carry data? */
+/* Did a SYN carry data, and did the server take it? */
 static bool syn_with_data(void)
 {
 	struct view v;
@@ -302,7 +306,8 @@ static bool syn_with_data(void)
 	for (n = 0; n < capture_count; n++)
 		if (captures[n].where == SERVER_SIDE && captures[n].to_host &&
 		    view(&captures[n], &v) && v.flags & 2 && v.datalen)
-			return true;
+			return links[0].first == v.seq + 1 + v.datalen ||
+			       fail("the server did not take the SYN's data");
 	return fail("no SYN carried data");
 }
 
@@ -317,7 +322,7 @@ static void test_fastopen(void)
 	for (m = 0; m < MODES * 2; m++) {
 		const char *b = mode_bytes[m / 2];
 		struct run r = { .mode = m / 2, .links = 1, .down = 5000, .fastopen = true,
-				 .keys = ",in=all" };
+				 .one_address = true, .keys = ",in=all" };
 		struct look k = { .bytes = { b, b, b }, .no_ts = true, .no_sackok = true };
 		bool ok;
 

@@ -16,7 +16,8 @@
  * Where the option goes. "syn": every SYN of the client. "ack": the pure ACK of the SYN-ACK, until
  * the first data was seen. "data": the segment that begins where the ACK ended and has payload (or,
  * if nothing is ever sent, the FIN). Retransmissions of each carry it again. With Fast Open the
- * last two begin where the SYN-ACK says.
+ * last two begin where the SYN-ACK says; a cookie is good for the pool address it was given to, so
+ * Fast Open with cookies wants a pool of one address.
  *
  * Room. A TCP header takes 40 bytes of options. As real balancers do, a SYN that carries the option
  * loses timestamps and SACK-permitted; with room=fit it loses them only where there is no room
