@@ -29,6 +29,10 @@
 
 #include "bed.h"
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 enum { MIB = 1 << 20 };
 
 static unsigned int tests, failures;
@@ -345,7 +349,7 @@ static void test_fastopen(void)
 
 static void test_mptcp(void)
 {
-	int probe = client_socket(SNAT, true, 0, 0);
+	int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
 	static const struct {
 		enum mode mode;
 		const char *keys;
