@@ -48,7 +48,7 @@
  * The third one since 4.17, the fourth one before (int *uaddr_len stood in between).
  */
 #define TOA_GETNAME_PEER \
-	(__builtin_types_compatible_p(typeof(((struct proto_ops *)0)->getname), \
+	(__builtin_types_compatible_p(typeof(((const struct proto_ops *)0)->getname), \
 				      int (*)(struct socket *, struct sockaddr *, int *, int)) \
 	 ? 3 : 2)
 
@@ -59,7 +59,7 @@
  */
 #define TOA_SYN_RECV_OWN_REQ \
 	(!__builtin_types_compatible_p( \
-		typeof(((struct inet_connection_sock_af_ops *)0)->syn_recv_sock), \
+		typeof(((const struct inet_connection_sock_af_ops *)0)->syn_recv_sock), \
 		struct sock *(*)(struct sock *, struct sk_buff *, struct request_sock *, \
 				 struct dst_entry *)))
 
@@ -167,7 +167,7 @@ static inline void toa_module_text(unsigned long *base, unsigned long *size)
 #ifndef smp_store_release
 #define smp_store_release(p, value) \
 	do { \
-		smp_mb(); \
+		smp_mb(); /* stronger than asked for */ \
 		WRITE_ONCE(*(p), value); \
 	} while (0)
 #endif

@@ -15,22 +15,6 @@
 #include <linux/in.h>
 #include <linux/rcupdate.h>
 
-typedef typeof(*((struct proto_ops *)0)->getname) getname_fn;
-typedef typeof(*((struct inet_connection_sock_af_ops *)0)->syn_recv_sock) syn_recv_sock_fn;
-
-/* The two forms of syn_recv_sock(): stable updates have changed one to the other. */
-typedef struct sock *syn_recv_sock_6_fn(const struct sock *sk, struct sk_buff *skb,
-					struct request_sock *req, struct dst_entry *dst,
-					struct request_sock *req_unhash, bool *own_req);
-typedef struct sock *syn_recv_sock_7_fn(const struct sock *sk, struct sk_buff *skb,
-					struct request_sock *req, struct dst_entry *dst,
-					struct request_sock *req_unhash, bool *own_req,
-					void (*opt_child_init)(struct sock *newsk,
-							       const struct sock *sk));
-
-#define SYN_RECV_SOCK_IS_6 __builtin_types_compatible_p(syn_recv_sock_fn, syn_recv_sock_6_fn)
-#define SYN_RECV_SOCK_IS_7 __builtin_types_compatible_p(syn_recv_sock_fn, syn_recv_sock_7_fn)
-
 static struct ftrace_ops traces[TOA_HOOK_COUNT];
 
 /* The functions that wrappers stand in for, as the kernel itself calls them. */
@@ -51,7 +35,7 @@ static DEFINE_PER_CPU(long, inside);
 static __always_inline int wrap_getname(enum toa_hook hook, struct socket *sock, void *uaddr,
 					int peer)
 {
-	getname_fn *original = originals[hook];
+	typeof(((const struct proto_ops *)0)->getname) original = originals[hook];
 	int ret;
 
 	this_cpu_inc(inside);
@@ -71,33 +55,88 @@ static noinline int wrap_getname_v6(struct socket *sock, void *uaddr, int peer)
 	return wrap_getname(TOA_HOOK_GETNAME_V6, sock, uaddr, peer);
 }
 
-#define WRAP_CHILD(name, hook, type, parameter, argument) \
-static noinline struct sock *name(const struct sock *sk, struct sk_buff *skb, \
-				  struct request_sock *req, struct dst_entry *dst, \
-				  struct request_sock *req_unhash, bool *own_req parameter) \
-{ \
-	type *original = originals[hook]; \
-	struct toa_child c; \
-	struct sock *child; \
-	bool wanted; \
-\
-	this_cpu_inc(inside); \
-	wanted = toa_child_begin(sk, skb, req, &c); \
-	child = original(sk, skb, req, dst, req_unhash, own_req argument); \
-	if (wanted) \
-		toa_child_end(child, own_req, &c); \
-	this_cpu_dec(inside); \
-	return child; \
+/*
+ * syn_recv_sock() has six arguments or seven: stable updates have changed one to the other.
+ */
+
+static __always_inline struct sock *
+wrap_child_6(enum toa_hook hook, const struct sock *sk, struct sk_buff *skb,
+	     struct request_sock *req, struct dst_entry *dst, struct request_sock *req_unhash,
+	     bool *own_req)
+{
+	struct sock *(*original)(const struct sock *sk, struct sk_buff *skb,
+				 struct request_sock *req, struct dst_entry *dst,
+				 struct request_sock *req_unhash, bool *own_req) = originals[hook];
+	struct toa_child c;
+	struct sock *child;
+
+	this_cpu_inc(inside);
+	toa_child_begin(sk, skb, req, &c);
+	child = original(sk, skb, req, dst, req_unhash, own_req);
+	toa_child_end(child, own_req, &c);
+	this_cpu_dec(inside);
+	return child;
 }
 
-#define NOTHING
-#define PARAMETER , void (*opt_child_init)(struct sock *newsk, const struct sock *sk)
-#define ARGUMENT , opt_child_init
+static noinline struct sock *
+wrap_child_6_v4(const struct sock *sk, struct sk_buff *skb, struct request_sock *req,
+		struct dst_entry *dst, struct request_sock *req_unhash, bool *own_req)
+{
+	return wrap_child_6(TOA_HOOK_CHILD_V4, sk, skb, req, dst, req_unhash, own_req);
+}
 
-WRAP_CHILD(wrap_child_6_v4, TOA_HOOK_CHILD_V4, syn_recv_sock_6_fn, NOTHING, NOTHING)
-WRAP_CHILD(wrap_child_6_v6, TOA_HOOK_CHILD_V6, syn_recv_sock_6_fn, NOTHING, NOTHING)
-WRAP_CHILD(wrap_child_7_v4, TOA_HOOK_CHILD_V4, syn_recv_sock_7_fn, PARAMETER, ARGUMENT)
-WRAP_CHILD(wrap_child_7_v6, TOA_HOOK_CHILD_V6, syn_recv_sock_7_fn, PARAMETER, ARGUMENT)
+static noinline struct sock *
+wrap_child_6_v6(const struct sock *sk, struct sk_buff *skb, struct request_sock *req,
+		struct dst_entry *dst, struct request_sock *req_unhash, bool *own_req)
+{
+	return wrap_child_6(TOA_HOOK_CHILD_V6, sk, skb, req, dst, req_unhash, own_req);
+}
+
+static __always_inline struct sock *
+wrap_child_7(enum toa_hook hook, const struct sock *sk, struct sk_buff *skb,
+	     struct request_sock *req, struct dst_entry *dst, struct request_sock *req_unhash,
+	     bool *own_req, void (*opt_child_init)(struct sock *newsk, const struct sock *sk))
+{
+	struct sock *(*original)(const struct sock *sk, struct sk_buff *skb,
+				 struct request_sock *req, struct dst_entry *dst,
+				 struct request_sock *req_unhash, bool *own_req,
+				 void (*opt_child_init)(struct sock *newsk,
+							const struct sock *sk)) = originals[hook];
+	struct toa_child c;
+	struct sock *child;
+
+	this_cpu_inc(inside);
+	toa_child_begin(sk, skb, req, &c);
+	child = original(sk, skb, req, dst, req_unhash, own_req, opt_child_init);
+	toa_child_end(child, own_req, &c);
+	this_cpu_dec(inside);
+	return child;
+}
+
+static noinline struct sock *
+wrap_child_7_v4(const struct sock *sk, struct sk_buff *skb, struct request_sock *req,
+		struct dst_entry *dst, struct request_sock *req_unhash, bool *own_req,
+		void (*opt_child_init)(struct sock *newsk, const struct sock *sk))
+{
+	return wrap_child_7(TOA_HOOK_CHILD_V4, sk, skb, req, dst, req_unhash, own_req,
+			    opt_child_init);
+}
+
+static noinline struct sock *
+wrap_child_7_v6(const struct sock *sk, struct sk_buff *skb, struct request_sock *req,
+		struct dst_entry *dst, struct request_sock *req_unhash, bool *own_req,
+		void (*opt_child_init)(struct sock *newsk, const struct sock *sk))
+{
+	return wrap_child_7(TOA_HOOK_CHILD_V6, sk, skb, req, dst, req_unhash, own_req,
+			    opt_child_init);
+}
+
+#define SYN_RECV_SOCK_IS(wrapper) \
+	__builtin_types_compatible_p( \
+		typeof(((const struct inet_connection_sock_af_ops *)0)->syn_recv_sock), \
+		typeof(wrapper))
+#define SYN_RECV_SOCK_IS_6 SYN_RECV_SOCK_IS(&wrap_child_6_v4)
+#define SYN_RECV_SOCK_IS_7 SYN_RECV_SOCK_IS(&wrap_child_7_v4)
 
 /*
  * Callbacks at a function's entry

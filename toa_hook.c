@@ -34,6 +34,11 @@ static bool is_ipv6(enum toa_hook hook)
 	return hook == TOA_HOOK_GETNAME_V6 || hook == TOA_HOOK_CHILD_V6;
 }
 
+static bool is_end(enum toa_hook hook)
+{
+	return hook == TOA_HOOK_DESTRUCT || hook == TOA_HOOK_DISCONNECT;
+}
+
 static int attach(enum toa_hook hook, enum mechanism how)
 {
 	int err = how == FTRACE ? toa_ftrace_attach(hook) : toa_kprobe_attach(hook);
@@ -188,7 +193,7 @@ int __init toa_hook_init(void)
 			explain(hook, err);
 			goto fail;
 		}
-		if (attached[hook] == KPROBE && (hook == TOA_HOOK_DESTRUCT || hook == TOA_HOOK_DISCONNECT))
+		if (is_end(hook) && attached[hook] == KPROBE)
 			toa_hook_may_miss = true;
 	}
 	if (!ipv6)

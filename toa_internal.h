@@ -26,7 +26,7 @@ extern unsigned int toa_table_max;
 #define toa_dbg(fmt, ...) \
 	do { \
 		if (unlikely(READ_ONCE(toa_debug))) \
-			printk_ratelimited(KERN_INFO pr_fmt(fmt), ##__VA_ARGS__); \
+			pr_info_ratelimited(fmt, ##__VA_ARGS__); \
 	} while (0)
 
 static inline u32 toa_seconds(void)

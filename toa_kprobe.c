@@ -87,9 +87,10 @@ static int child_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 	struct child_call *call = (struct child_call *)ri->data;
 
 	call->own_req = (const bool *)toa_regs_arg(regs, 5);
-	return !toa_child_begin((const struct sock *)toa_regs_arg(regs, 0),
-				(const struct sk_buff *)toa_regs_arg(regs, 1),
-				(const struct request_sock *)toa_regs_arg(regs, 2), &call->child);
+	toa_child_begin((const struct sock *)toa_regs_arg(regs, 0),
+			(const struct sk_buff *)toa_regs_arg(regs, 1),
+			(const struct request_sock *)toa_regs_arg(regs, 2), &call->child);
+	return 0;
 }
 
 static int child_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)

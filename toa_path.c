@@ -115,30 +115,24 @@ static void merge(struct toa_addrs *addrs, const struct toa_addrs *syn)
  * @skb:      the segment that completes the handshake
  * @req:      the request
  * @c:        where to put what is known
- *
- * Return: true asks for toa_child_end().
  */
-bool toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
+void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 		     const struct request_sock *req, struct toa_child *c)
 {
 	struct toa_addrs syn;
 	struct toa_flow flow;
 
 	c->slot = NULL;
-	c->ipv4 = toa_is_ipv4(skb);
+	c->skb = skb;
 	read_segment(skb, &c->addrs);
-	if (!toa_handshake_idle()) {
-		/* Any segment in the window may complete a handshake: not by its own number. */
-		c->isn = tcp_rsk(req)->rcv_isn;
-		flow_of(listener, skb, c->isn, &flow);
-		c->slot = toa_handshake_find(&flow, &syn);
-		if (c->slot)
-			merge(&c->addrs, &syn);
-	}
-	if (c->addrs.have)
-		return true;
-	toa_child_none(skb);
-	return toa_hook_may_miss;
+	if (toa_handshake_idle())
+		return;
+	/* Any segment in the window may complete a handshake: not by its own number. */
+	c->isn = tcp_rsk(req)->rcv_isn;
+	flow_of(listener, skb, c->isn, &flow);
+	c->slot = toa_handshake_find(&flow, &syn);
+	if (c->slot)
+		merge(&c->addrs, &syn);
 }
 
 static void report_stored(const struct sock *child, const struct toa_addrs *addrs, bool stored)
@@ -167,13 +161,17 @@ void toa_child_end(const struct sock *child, const bool *own_req, const struct t
 {
 	bool stored;
 
-	if (!child || (TOA_SYN_RECV_OWN_REQ && !*own_req))
+	if (child && TOA_SYN_RECV_OWN_REQ && !*own_req)
+		return;
+	if (!c->addrs.have)
+		toa_child_none(c->skb);
+	if (!child)
 		return;
 	if (!c->addrs.have) {
 		toa_table_remove(child);
 		return;
 	}
-	stored = toa_table_insert(child, c->ipv4, &c->addrs);
+	stored = toa_table_insert(child, toa_is_ipv4(c->skb), &c->addrs);
 	if (stored)
 		toa_stat_inc(TOA_STAT_SYN_RECV_TOA);
 	if (unlikely(READ_ONCE(toa_debug)))

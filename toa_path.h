@@ -21,18 +21,18 @@ struct toa_slot;
  * struct toa_child - what is known of a connection while the kernel makes its socket
  * @addrs: the client's addresses
  * @isn:   of the handshake, if @slot is not NULL
- * @ipv4:  it is an IPv4 connection, whatever the listener's family
+ * @skb:   the segment that completes the handshake
  * @slot:  holds the SYN's addresses, or NULL
  */
 struct toa_child {
 	struct toa_addrs addrs;
 	u32 isn;
-	bool ipv4;
+	const struct sk_buff *skb;
 	struct toa_slot *slot;
 };
 
 void toa_syn(const struct sock *listener, const struct sk_buff *skb);
-bool toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
+void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 		     const struct request_sock *req, struct toa_child *c);
 void toa_child_end(const struct sock *child, const bool *own_req, const struct toa_child *c);
 void toa_child_none(const struct sk_buff *skb);
@@ -51,7 +51,8 @@ static inline bool toa_is_ipv4(const struct sk_buff *skb)
  * toa_child_wanted() - at the entry of tcp_v4_syn_recv_sock(): is there anything to do?
  * @skb: the segment that completes the handshake
  *
- * Return: true asks for toa_child_begin(); false says that all has been done and counted.
+ * Return: true asks for toa_child_begin() and toa_child_end(); false says that all has been done
+ * and counted.
  */
 static inline bool toa_child_wanted(const struct sk_buff *skb)
 {

@@ -40,7 +40,7 @@ struct tuple {
 };
 
 struct toa_entry {
-	struct toa_entry __rcu *next;	/* or the chain's end mark; readers may follow it at any time */
+	struct toa_entry __rcu *next;	/* or the chain's end mark; readers always follow it */
 	union {
 		const struct sock *sk;		/* NULL: not in the table */
 		struct toa_entry *pool_next;	/* in the pool; equals no socket's address */
@@ -243,11 +243,13 @@ static void grow_work_fn(struct work_struct *work)
 	bigger = table_alloc(bits);
 	if (!bigger)
 		return;
+	/* Pairs with smp_rmb() in find() and toa_table_misses(). */
 	smp_store_release(&old->bigger, bigger);
 	for (b = 0; b < 1UL << bits_of(old); b++) {
 		move_bucket(old, b, bigger);
 		cond_resched();
 	}
+	/* Pairs with the address dependency of whoever reads it. */
 	smp_store_release(&toa_table, bigger);
 	toa_synchronize();
 	toa_kvfree(old);
@@ -507,7 +509,8 @@ void toa_table_remove(const struct sock *sk)
  * repeats an entry.
  */
 
-static struct toa_entry *least_of(struct toa_entry __rcu **bucket, u64 from, struct toa_entry *least)
+static struct toa_entry *least_of(struct toa_entry __rcu **bucket, u64 from,
+				  struct toa_entry *least)
 {
 	struct toa_entry *e;
 
@@ -770,7 +773,8 @@ int __init toa_table_init(void)
 	for (i = 0; i < ARRAY_SIZE(locks); i++)
 		raw_spin_lock_init(&locks[i].lock);
 
-	cache = kmem_cache_create("toa_entry", sizeof(struct toa_entry), 0, SLAB_TYPESAFE_BY_RCU, NULL);
+	cache = kmem_cache_create("toa_entry", sizeof(struct toa_entry), 0, SLAB_TYPESAFE_BY_RCU,
+				  NULL);
 	if (!cache)
 		goto no_cache;
 	t = table_alloc(TABLE_BITS_MIN);

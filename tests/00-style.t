@@ -70,11 +70,13 @@ checkpatch "checkpatch: the module" FILE_PATH_CHANGES \
 	$(files 'toa*.c' 'toa*.h' | grep -vxE 'toa\.h|toa_compat\.h')
 # Applications include it, so its types are theirs.
 checkpatch "checkpatch: toa.h" PREFER_KERNEL_TYPES toa.h
-# Knowing versions, and what later ones deprecate, is what it is for.
-checkpatch "checkpatch: toa_compat.h" LINUX_VERSION_CODE,CONSTANT_COMPARISON,DEPRECATED_API toa_compat.h
-# Programs have other types, no kernel helpers, and macros that are tests.
+# Knowing versions, what later ones deprecate, and what old ones lack, is what it is for.
+checkpatch "checkpatch: toa_compat.h" LINUX_VERSION_CODE,CONSTANT_COMPARISON,DEPRECATED_API,MACRO_ARG_REUSE,MEMORY_BARRIER \
+	toa_compat.h
+# Programs have other types, no kernel helpers, macros that are tests, usage texts over many lines,
+# and names of functions that are words of messages.
 # shellcheck disable=SC2046
-checkpatch "checkpatch: the tests" PREFER_KERNEL_TYPES,AVOID_EXTERNS,ARRAY_SIZE,PREFER_FALLTHROUGH,NEW_TYPEDEFS,MACRO_WITH_FLOW_CONTROL,MACRO_ARG_REUSE \
+checkpatch "checkpatch: the tests" PREFER_KERNEL_TYPES,AVOID_EXTERNS,ARRAY_SIZE,PREFER_FALLTHROUGH,NEW_TYPEDEFS,MACRO_WITH_FLOW_CONTROL,MACRO_ARG_REUSE,EMBEDDED_FUNCTION_NAME,PREFER_DEFINED_ATTRIBUTE_MACRO,SPLIT_STRING,CAMELCASE,REPEATED_WORD,STATIC_CONST_CHAR_ARRAY,QUOTED_WHITESPACE_BEFORE_NEWLINE \
 	$(files 'tests/*.c' 'tests/*.h')
 
 if need shellcheck; then
