@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What identifies a handshake. Whoever can guess a number may send a SYN that differs from an honest
- * one in one thing only: what it claims must not become the honest client's address.
+ * What identifies a handshake. Whoever can guess a number may send a SYN that differs from an
+ * honest one in one thing only: what it claims must not become the honest client's address.
  */
 #include "mod.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define FORGED_V4 "203.0.113.9"
 #define FORGED_V6 "2001:db8::99"
@@ -72,6 +73,52 @@ static void flow(const void *arg)
 	check(data_flows(&forged, fd));
 }
 
+/* A namespace's number is given to a later one: what the first one's SYN said must be gone. */
+static void namespace_again(const void *arg)
+{
+	struct opts o = { .len = 0 };
+	struct ns before, after;
+	unsigned long inode;
+	struct server s;
+	struct conn c;
+	int tries, fd;
+
+	(void)arg;
+	ns_new(&before);
+	inode = before.inode;
+	ns_enter(&before);
+	server_open_at(&s, INET, 5, 7777);
+	ns_leave();
+	server_conn(&s, &c);
+	c.dev = &before.dev;
+	conn_syn(&c, opt_v6(opt_v4(&o, FORGED_V4, 1234), FORGED_V6, 1111));
+	require(conn_synack(&c, NULL));
+	close(s.fd);
+	ns_free(&before);
+
+	/* It is freed by and by. */
+	ns_new(&after);
+	for (tries = 0; after.inode != inode && tries < 50; tries++) {
+		ns_free(&after);
+		usleep(100000);
+		ns_new(&after);
+	}
+	if (after.inode != inode)
+		test_skip("no later namespace got the number");
+	ns_enter(&after);
+	server_open_at(&s, INET, 5, 7777);
+	ns_leave();
+	c.dev = &after.dev;
+	c.snd_nxt = c.isn;
+	require(conn_open(&c, NULL, NULL));
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &c, fd, NULL, NULL);
+	close(fd);
+	close(s.fd);
+	ns_free(&after);
+}
+
 int main(int argc, char **argv)
 {
 	static struct flow all[KINDS * THINGS];
@@ -83,5 +130,6 @@ int main(int argc, char **argv)
 		test_add(flow, &all[i], "SYN with %s, %s", differs_name[all[i].differs],
 			 kind_name[all[i].kind]);
 	}
+	test_add(namespace_again, NULL, "namespace with the number of one that is gone");
 	return toa_main("flow", "", argc, argv);
 }

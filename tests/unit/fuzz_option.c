@@ -13,9 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+/* The name that libFuzzer calls is not of this style. */
+int fuzz_one(const unsigned char *data, size_t size) __asm__("LLVMFuzzerTestOneInput");
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+int fuzz_one(const unsigned char *data, size_t size)
 {
 	unsigned char *odd = malloc(size + 1);
 	const char *what;
