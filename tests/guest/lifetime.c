@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* From the handshake to the end: sockets that disconnect, connect elsewhere, change their family. */
+/* From the handshake to the end: sockets that disconnect, connect elsewhere, change family. */
 #include "mod.h"
 
 #include <arpa/inet.h>

@@ -382,7 +382,7 @@ static void open_files(const void *arg)
 	stats = fopen("/proc/net/toa_stats", "re");
 	table = fopen("/proc/net/toa_table", "re");
 	require(stats && table);
-	check(fgets(text, sizeof(text), stats) != NULL);
+	check(fgets(text, sizeof(text), stats));
 	must_unload();
 	rewind(stats);
 	rewind(table);

@@ -74,9 +74,9 @@ static const struct header headers[] = {
 	       0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
 	HEADER("253 beyond the header by 8", NULL, NULL, 253, 20, 0x22, 0x3d, 0x20, 0x01, 0x0d,
 	       0xb8, 0, 0, 0, 0),
-	HEADER("253 beyond the full header", NULL, NULL, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-	       1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 253, 20, 0x22, 0x3d, 0x20, 0x01, 0x0d, 0xb8,
-	       0, 0),
+	HEADER("253 beyond the full header", NULL, NULL, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+	       1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 253, 20, 0x22, 0x3d, 0x20, 0x01, 0x0d,
+	       0xb8, 0, 0),
 	HEADER("truncated behind the kind", NULL, NULL, 1, 1, 1, 200),
 	HEADER("truncated behind the length", NULL, NULL, 1, 1, 200, 8),
 	HEADER("truncated behind the port", NULL, NULL, 200, 8, 0x10, 0xe1),
@@ -201,7 +201,7 @@ static void counters(const void *arg)
 		require(conn_open(&c, NULL, &o));
 		reset(accept(s.fd, NULL, NULL));
 		with += headers[i].v4 || headers[i].v6;
-		with6 += headers[i].v6 != NULL;
+		with6 += headers[i].v6 ? 1 : 0;
 	}
 	check(stats_balanced());
 	check_moved(&before, "syn_recv_sock_toa", with, "syn_recv_sock_no_toa", count - with,

@@ -269,14 +269,14 @@ int main(int argc, char **argv)
 		{ MAPPED, 1, 0 }, { MAPPED, 0, 1 }, { MAPPED, 1, 1 },
 		{ INET6, 1, 0 }, { INET6, 0, 1 }, { INET6, 1, 1 }, { DUAL6, 0, 1 },
 	};
+	static const char *const carried[] = { "none", "option 200", "option 253", "both" };
 	unsigned int i;
 
 	test_add(mode, NULL, "mode 0440");
 	test_add(header, NULL, "header line");
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		test_add(lines, &cases[i], "line of %s %s", kind_name[cases[i].kind],
-			 cases[i].v4 && cases[i].v6 ? "both" : cases[i].v4 ? "option 200" :
-			 cases[i].v6 ? "option 253" : "none");
+			 carried[cases[i].v4 + 2 * cases[i].v6]);
 	test_add(age, NULL, "age grows");
 	test_add(in_queue, NULL, "line of a connection not accepted");
 	test_add(ends_close, NULL, "line goes, server closes");

@@ -114,7 +114,7 @@ static void accept_race(const void *arg)
 			break;
 		}
 	}
-	/* Those who wait leave when the listener is shut, and what is in its queue is taken first. */
+	/* Those who wait leave when the listener is shut; what is in its queue is taken first. */
 	for (i = 0; i < WAIT_MS; i++) {
 		int k;
 
@@ -210,8 +210,8 @@ static void twin_acks(const void *arg)
 	check(table_empties());
 	require(stats_get(&after));
 	/*
-	 * Not syn_recv_sock_no_toa: the slower one may find what the SYN said gone, as the faster one
-	 * has taken it, and count itself.
+	 * Not syn_recv_sock_no_toa: the slower one may find what the SYN said gone, as the faster
+	 * one has taken it, and count itself.
 	 */
 	for (i = 0; i < 4; i++)
 		check_num(stats_of(&after, rows[i]) - stats_of(&before, rows[i]),
@@ -219,7 +219,8 @@ static void twin_acks(const void *arg)
 }
 
 /*
- * Asking while connections are reset and closed: the real address, the balancer's never, or ENOTCONN
+ * Asking while connections are reset and closed: the real address, the balancer's never, or
+ * ENOTCONN
  */
 
 static int shared_fd[64];

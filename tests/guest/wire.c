@@ -379,8 +379,8 @@ int main(int argc, char **argv)
 		{ "behind MSS", { 2, 4, 5, 180 }, 4, BOTH, true },
 		{ "behind MSS, SACK, window scale",
 		  { 2, 4, 5, 180, 4, 2, 1, 3, 3, 7 }, 10, V6, true },
-		{ "behind all of Linux's", { 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3,
-		    3, 7 }, 20, V6, true },
+		{ "behind all of Linux's",
+		  { 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7 }, 20, V6, true },
 		{ "behind 12 NOPs", { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 }, 12, BOTH, true },
 	};
 	unsigned int i;

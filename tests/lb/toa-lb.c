@@ -72,6 +72,7 @@ static struct conn_limits limits = {
 	.max = 65536, .syn_ms = 120000, .idle_ms = 900000, .linger_ms = 5000,
 	.port_low = 1024, .port_high = 65535,
 };
+
 static struct faults faults = { .seed = 1 };
 static unsigned long seconds;
 static const char *log_file, *pid_file;

@@ -73,8 +73,8 @@ void klog_start(struct klog *k);
 int klog_lines(struct klog *k, const char *prefix, char *buf, size_t size);
 
 /*
- * A network namespace with a device of its own. ns_new() leaves the program where it was; ns_enter()
- * and ns_leave() move its main thread.
+ * A network namespace with a device of its own. ns_new() leaves the program where it was;
+ * ns_enter() and ns_leave() move its main thread.
  */
 struct ns {
 	int fd;

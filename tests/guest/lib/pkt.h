@@ -2,7 +2,7 @@
 /*
  * The balancer's side of TCP connections, segment by segment, over a TUN device.
  *
- * Nothing is sent unless a test asks for it: no acknowledgement, no retransmission.
+ * Nothing is sent unless a test asks for it: no acknowledgment, no retransmission.
  */
 #ifndef TEST_PKT_H
 #define TEST_PKT_H
