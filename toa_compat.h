@@ -14,16 +14,19 @@
 #include <linux/kprobes.h>
 #include <linux/list.h>
 #include <linux/net.h>
+#include <linux/netfilter.h>
 #include <linux/proc_fs.h>
 #include <linux/rcupdate.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/tcp.h>
 #include <linux/vmalloc.h>
 #include <net/inet_connection_sock.h>
 #include <net/inet_sock.h>
 #include <net/ipv6.h>
 #include <net/net_namespace.h>
 #include <net/request_sock.h>
+#include <net/tcp.h>
 
 #ifndef CONFIG_64BIT
 #error "TOA: only 64-bit kernels are supported"

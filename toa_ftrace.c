@@ -284,6 +284,8 @@ int toa_ftrace_attach(enum toa_hook hook)
 	unsigned int tries = 5;
 	int err;
 
+	if (!handlers[hook].callback)
+		return -EOPNOTSUPP;
 	toa_module_text(&text_base, &text_size);
 	memset(ops, 0, sizeof(*ops));
 	ops->func = handlers[hook].callback;

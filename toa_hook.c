@@ -22,6 +22,8 @@ const char *const toa_hook_symbol[TOA_HOOK_COUNT] = {
 	[TOA_HOOK_CHILD_V4] = "tcp_v4_syn_recv_sock",
 	[TOA_HOOK_CHILD_V6] = "tcp_v6_syn_recv_sock",
 	[TOA_HOOK_SYN] = "tcp_conn_request",
+	[TOA_HOOK_SYN_V4] = "tcp_v4_conn_request",
+	[TOA_HOOK_SYN_V6] = "tcp_v6_conn_request",
 };
 
 bool toa_hook_fired[TOA_HOOK_COUNT] __read_mostly;
@@ -29,9 +31,19 @@ bool toa_hook_may_miss __read_mostly;
 
 static enum mechanism attached[TOA_HOOK_COUNT];
 
+/* Why a hook could not be attached by ftrace, though the kernel has both. */
+static int refused[TOA_HOOK_COUNT] __initdata;
+
 static bool is_ipv6(enum toa_hook hook)
 {
-	return hook == TOA_HOOK_GETNAME_V6 || hook == TOA_HOOK_CHILD_V6;
+	return hook == TOA_HOOK_GETNAME_V6 || hook == TOA_HOOK_CHILD_V6 ||
+	       hook == TOA_HOOK_SYN_V6;
+}
+
+/* One function for both families replaces two of old kernels. */
+static bool is_replaced(enum toa_hook hook)
+{
+	return attached[TOA_HOOK_SYN] && (hook == TOA_HOOK_SYN_V4 || hook == TOA_HOOK_SYN_V6);
 }
 
 static bool is_end(enum toa_hook hook)
@@ -67,7 +79,7 @@ static void explain(enum toa_hook hook, int err)
 	}
 }
 
-static int attach_best(enum toa_hook hook)
+static int __init attach_best(enum toa_hook hook)
 {
 	int err;
 
@@ -78,9 +90,18 @@ static int attach_best(enum toa_hook hook)
 		return err;
 	/* Nothing to report where the kernel lacks the one or the function. */
 	if (err != -EOPNOTSUPP && err != -ENOENT)
-		pr_info("%s is taken, by a live patch? (error %d): hooked by a kprobe\n",
-			toa_hook_symbol[hook], err);
+		refused[hook] = err;
 	return attach(hook, KPROBE);
+}
+
+static void __init report_refused(void)
+{
+	enum toa_hook hook;
+
+	for (hook = 0; hook < TOA_HOOK_COUNT; hook++)
+		if (refused[hook])
+			pr_info("%s is taken, by a live patch? (error %d): hooked by a kprobe\n",
+				toa_hook_symbol[hook], refused[hook]);
 }
 
 /* Make one socket of a family pass the hooks that need no connection. */
@@ -184,11 +205,15 @@ int __init toa_hook_init(void)
 	}
 	toa_path_init();
 	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
+		if (is_replaced(hook))
+			continue;
 		err = attach_best(hook);
 		if (err == -ENOENT && is_ipv6(hook)) {
 			ipv6 = false;
 			continue;
 		}
+		if (err == -ENOENT && hook == TOA_HOOK_SYN)
+			continue;
 		if (err) {
 			explain(hook, err);
 			goto fail;
@@ -201,6 +226,7 @@ int __init toa_hook_init(void)
 	err = self_test();
 	if (err)
 		goto fail;
+	report_refused();
 	return 0;
 
 fail:

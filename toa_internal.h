@@ -194,6 +194,9 @@ enum toa_hook {
 	TOA_HOOK_CHILD_V4,
 	TOA_HOOK_CHILD_V6,
 	TOA_HOOK_SYN,
+	/* Before 3.17, in place of the one above. */
+	TOA_HOOK_SYN_V4,
+	TOA_HOOK_SYN_V6,
 	TOA_HOOK_COUNT,
 };
 

@@ -49,6 +49,13 @@ static int on_syn(struct kprobe *kp, struct pt_regs *regs)
 	return 0;
 }
 
+static int on_syn_old(struct kprobe *kp, struct pt_regs *regs)
+{
+	toa_syn((const struct sock *)toa_regs_arg(regs, 0),
+		(const struct sk_buff *)toa_regs_arg(regs, 1));
+	return 0;
+}
+
 static int getname_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	const struct socket *sock = (const struct socket *)toa_regs_arg(regs, 0);
@@ -148,6 +155,8 @@ static const struct {
 		.data_size = sizeof(struct child_call),
 	},
 	[TOA_HOOK_SYN] = { .entry = on_syn },
+	[TOA_HOOK_SYN_V4] = { .entry = on_syn_old },
+	[TOA_HOOK_SYN_V6] = { .entry = on_syn_old },
 };
 
 /* Of a hook that needs no return only rp.kp is used. */
