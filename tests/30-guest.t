@@ -5,7 +5,7 @@
 # complaint of the kernel, a hang, or an early end of the guest fails the run.
 #
 # Usage: prove tests/30-guest.t
-# Environment: KERNELS="NAME..." (see scripts/kernels; default: 6.1 and the newest)
+# Environment: KERNELS="NAME[,ARGUMENT...]..." (see scripts/kernels, scripts/vm; default: 6.1 and the newest)
 #              LOGS=DIR keeps each guest's console and dmesg
 # Exit status: 0 if all tests passed or were skipped, 1 otherwise.
 
@@ -21,7 +21,7 @@ if [ ! -r tests/guest/suite ]; then
 fi
 
 for kernel in $(kernels); do
-	if ! scripts/kernel "$kernel" >"$tmp/log" 2>&1; then
+	if ! scripts/kernel "${kernel%%,*}" >"$tmp/log" 2>&1; then
 		diag "$tmp/log"
 		skip "$kernel: guest tests" "the kernel cannot be had"
 		continue

@@ -163,6 +163,8 @@ static void notconn(const void *arg)
 	struct conn c;
 	int fd;
 
+	if (kind != INET)
+		need_ipv6();
 	fd = socket(kind == INET ? AF_INET : AF_INET6, SOCK_STREAM, 0);
 	check_str(peer_of(fd), "ENOTCONN");
 	check_str(peername_of(fd), "ENOTCONN");
@@ -226,6 +228,7 @@ static void flow_and_scope(const void *arg)
 	struct conn c;
 	int fd;
 
+	need_ipv6();
 	write_file("/proc/sys/net/ipv6/flowlabel_reflect", "1");
 	server_open(&s, INET6, 5);
 	write_file("/proc/sys/net/ipv6/flowlabel_reflect", "0");

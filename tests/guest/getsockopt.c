@@ -162,9 +162,12 @@ static void udp(const void *arg)
 	int family = *(const int *)arg;
 	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(9) };
-	int fd = socket(family, SOCK_DGRAM, 0);
 	struct stats before;
+	int fd;
 
+	if (family == AF_INET6)
+		need_ipv6();
+	fd = socket(family, SOCK_DGRAM, 0);
 	require(fd >= 0 && stats_get(&before));
 	check_str(ask_len(fd, 20), "EOPNOTSUPP");
 	inet_pton(AF_INET, BALANCER_V4, &sin.sin_addr);
@@ -197,9 +200,12 @@ static void raw(const void *arg)
 static void unconnected(const void *arg)
 {
 	int family = *(const int *)arg;
-	int fd = socket(family, SOCK_STREAM, 0);
 	struct stats before;
+	int fd;
 
+	if (family == AF_INET6)
+		need_ipv6();
+	fd = socket(family, SOCK_STREAM, 0);
 	require(fd >= 0 && stats_get(&before));
 	check_str(ask_len(fd, 20), "ENOTCONN");
 	check_str(ask_len(fd, 17), "EINVAL");

@@ -51,6 +51,8 @@ void server_open_at(struct server *s, enum kind kind, int backlog, uint16_t port
 	struct sockaddr_storage got;
 	socklen_t len = sizeof(got);
 
+	if (family6(kind))
+		need_ipv6();
 	s->kind = kind;
 	s->fd = socket(family6(kind) ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
 	require(s->fd >= 0);

@@ -68,9 +68,34 @@ static const char *toa_path(void)
 	return path ? path : "/toa/toa.ko";
 }
 
+/* toa.NAME=VALUE words of the kernel's command line, as modprobe would apply them. */
+static void boot_params(char *params, size_t size)
+{
+	char line[4096], *word, *rest = line;
+	size_t len;
+
+	params[0] = 0;
+	if (!read_file("/proc/cmdline", line, sizeof(line)))
+		return;
+	while ((word = strsep(&rest, " \n"))) {
+		len = strlen(params);
+		if (strncmp(word, "toa.", 4) == 0)
+			snprintf(params + len, size - len, "%s ", word + 4);
+	}
+}
+
 int toa_load(const char *params)
 {
-	return absent() ? 0 : load(toa_path(), params);
+	char all[4096];
+	size_t len;
+
+	if (absent())
+		return 0;
+	boot_params(all, sizeof(all));
+	len = strlen(all);
+	/* Of two equal names the last one counts. */
+	snprintf(all + len, sizeof(all) - len, "%s", params);
+	return load(toa_path(), all);
 }
 
 int toa_unload(void)

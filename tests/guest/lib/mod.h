@@ -12,7 +12,10 @@
 #include "pkt.h"
 #include "tap.h"
 
-/* 0 or -errno. The test module is tests/guest/kmod. */
+/*
+ * 0 or -errno. Words of the kernel's command line such as toa.hook=kprobe are parameters too; those
+ * given here win. The test module is tests/guest/kmod.
+ */
 int toa_load(const char *params);
 int toa_unload(void);
 bool toa_loaded(void);

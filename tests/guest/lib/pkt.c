@@ -60,14 +60,35 @@ static int tun_node(void)
 	return open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 }
 
+bool ipv6_exists(void)
+{
+	return access("/proc/net/if_inet6", F_OK) == 0;
+}
+
+void need_ipv6(void)
+{
+	if (!ipv6_exists())
+		test_skip("this kernel has no IPv6");
+}
+
+static void give_ipv6(int index)
+{
+	struct in6_ifreq req = { .prefixlen = PREFIX_V6, .ifindex = index };
+	int s = socket(AF_INET6, SOCK_DGRAM, 0);
+
+	require(s >= 0);
+	inet_pton(AF_INET6, SERVER_V6, &req.addr);
+	require(ioctl(s, SIOCSIFADDR, &req) == 0);
+	close(s);
+}
+
 static void give_address(const char *name)
 {
-	int s4 = socket(AF_INET, SOCK_DGRAM, 0), s6 = socket(AF_INET6, SOCK_DGRAM, 0);
+	int s4 = socket(AF_INET, SOCK_DGRAM, 0);
 	struct sockaddr_in sin = { .sin_family = AF_INET };
-	struct in6_ifreq req6 = { .prefixlen = PREFIX_V6 };
 	struct ifreq req;
 
-	require(s4 >= 0 && s6 >= 0);
+	require(s4 >= 0);
 	memset(&req, 0, sizeof(req));
 	strcpy(req.ifr_name, name);
 	inet_pton(AF_INET, SERVER_V4, &sin.sin_addr);
@@ -80,20 +101,21 @@ static void give_address(const char *name)
 	req.ifr_flags |= IFF_UP;
 	require(ioctl(s4, SIOCSIFFLAGS, &req) == 0);
 	require(ioctl(s4, SIOCGIFINDEX, &req) == 0);
-	req6.ifindex = req.ifr_ifindex;
-	inet_pton(AF_INET6, SERVER_V6, &req6.addr);
-	require(ioctl(s6, SIOCSIFADDR, &req6) == 0);
 	close(s4);
-	close(s6);
+	if (ipv6_exists())
+		give_ipv6(req.ifr_ifindex);
 }
 
 /* The kernel takes a moment to believe in the link and in the IPv6 address. */
 static bool ready(void)
 {
 	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
-	int s = socket(AF_INET6, SOCK_DGRAM, 0);
 	bool ok;
+	int s;
 
+	if (!ipv6_exists())
+		return true;
+	s = socket(AF_INET6, SOCK_DGRAM, 0);
 	inet_pton(AF_INET6, BALANCER_V6, &sin6.sin6_addr);
 	ok = connect(s, (struct sockaddr *)&sin6, sizeof(sin6)) == 0;
 	sin6.sin6_port = 0;

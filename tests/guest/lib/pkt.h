@@ -63,6 +63,10 @@ struct conn {
 
 extern struct dev dev0;		/* of the namespace the program runs in */
 
+/* IPv6 may be switched off: need_ipv6() skips the test then. */
+bool ipv6_exists(void);
+void need_ipv6(void);
+
 void dev_open(struct dev *dev);
 void dev_close(struct dev *dev);
 
