@@ -1,0 +1,306 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# 60-toactl.t: toactl on files that stand for /proc and /sys, under dash and busybox; its man pages; then
+# in a guest, where the doctor must find the faults that tests/toactl/guest plants.
+#
+# Usage: prove tests/60-toactl.t
+# Environment: KERNELS="NAME..." (see scripts/kernels; the guest boots the first; default: 6.1)
+# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+
+cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+host=$tmp/host
+export TOACTL_ROOT="$host"
+
+# Files of a host where all is well.
+healthy() {
+	rm -rf "$host"
+	mkdir -p "$host/proc/net" "$host/proc/sys/kernel" "$host/sys/module/toa/parameters" \
+		"$host/sys/kernel/tracing" "$host/sys/kernel/debug/kprobes" "$host/lib/modules"
+	echo 6.1.0-test >"$host/proc/sys/kernel/osrelease"
+	echo 1 >"$host/proc/sys/kernel/ftrace_enabled"
+	echo "toa 61440 0 - Live 0xffffffffc040e000 (OE)" >"$host/proc/modules"
+	echo 1.0.0 >"$host/sys/module/toa/version"
+	parameter debug N
+	parameter hook auto
+	parameter kernel_getname N
+	parameter syn_slots 16384
+	parameter table_max 1048576
+	counters
+	cat >"$host/proc/net/toa_table" <<-END
+		kind      netns local                                           balancer                                        client                                          age
+		200  4026531840 10.99.1.1:80                                    10.99.0.1:1024                                  198.51.100.1:40000                              3
+		253  4026531840 [2001:db8:d::1]:443                             [2001:db8:b::1]:1025                            [2001:db8:c::1]:40001                           12
+	END
+	for symbol in inet_sock_destruct tcp_disconnect inet_getname inet6_getname tcp_v4_syn_recv_sock \
+		tcp_v6_syn_recv_sock tcp_conn_request; do
+		echo "$symbol (1)   I  	tramp: 0xffffffffc0535000 (on_getname_v4+0x0/0x90 [toa]) ->on_x+0x0/0x90 [toa]"
+	done >"$host/sys/kernel/tracing/enabled_functions"
+	: >"$host/sys/kernel/debug/kprobes/list"
+	echo 1 >"$host/sys/kernel/debug/kprobes/enabled"
+	for family in tcp tcp6; do
+		echo "  sl  local_address rem_address   st" >"$host/proc/net/$family"
+	done
+	echo "   0: 0101630A:0050 00000000:0000 0A 00000000:00000000" >>"$host/proc/net/tcp"
+	echo "   0: 00000000000000000000000000000000:01BB 00000000000000000000000000000000:0000 0A 0:0" \
+		>>"$host/proc/net/tcp6"
+	echo "[    7.0] TOA: 1.0.0, hooks by ftrace: toa load success" >"$host/dmesg"
+}
+
+parameter() {
+	echo "$2" >"$host/sys/module/toa/parameters/$1"
+}
+
+# counters [ROW FIRST SECOND]: all rows; one of them with other counts on the two CPUs
+counters() {
+	{
+		printf '%34s%-11s%-11s\n' "" CPU0 CPU1
+		for row in syn_recv_sock_toa:10:2 syn_recv_sock_no_toa:3:0 getname_toa_ok:7:8 \
+			getname_toa_mismatch:0:0 getname_toa_empty:0:0 ip6_address_alloc:5:0 \
+			ip6_address_free:1:3 toa_invalid:0:0 toa_syn_evicted:0:0 toa_table_full:0:0 \
+			toa_alloc_failed:0:0 toa_probe_missed:0:0; do
+			name=${row%%:*}
+			row=${row#*:}
+			[ "$name" = "${1:-}" ] && row=$2:$3
+			printf '%-25s:%10s %10s \n' "$name" "${row%:*}" "${row#*:}"
+		done
+	} >"$host/proc/net/toa_stats"
+}
+
+# says NAME STATUS PATTERN... -- ARGUMENT...: toactl ends with this status, and each pattern stands in
+# a line of what it prints
+says() {
+	says_name="$shell_name: $1"
+	says_status=$2
+	shift 2
+	: >"$tmp/patterns"
+	while [ "$1" != -- ]; do
+		printf '%s\n' "$1" >>"$tmp/patterns"
+		shift
+	done
+	shift
+	run_shell "$@" >"$tmp/out" 2>&1 </dev/null
+	says_got=$?
+	says_good=1
+	[ $says_got -eq "$says_status" ] || says_good=
+	while IFS= read -r pattern; do
+		grep -qE -e "$pattern" "$tmp/out" || {
+			says_good=
+			echo "# not seen: $pattern"
+		}
+	done <"$tmp/patterns"
+	if [ -n "$says_good" ]; then
+		ok "$says_name"
+	else
+		not_ok "$says_name"
+		echo "# status $says_got, not $says_status"
+		diag "$tmp/out"
+	fi
+}
+
+run_shell() {
+	# shellcheck disable=SC2086
+	PATH=$shell_path $shell tools/toactl "$@"
+}
+
+# json PROGRAM ARGUMENT...: what toactl prints is JSON, and the Python expression on it, x, is true
+json() {
+	json_test=$1
+	shift
+	if ! command -v python3 >/dev/null; then
+		skip "$shell_name: $*: valid JSON" "no python3"
+		return
+	fi
+	run_shell "$@" >"$tmp/json" 2>&1 </dev/null
+	run "$shell_name: $*: valid JSON, and $json_test" python3 -c "
+import json
+x = json.load(open('$tmp/json'))
+assert $json_test, x"
+}
+
+reports() {
+	healthy
+	says "status: one screen, no problem" 0 "^toa 1\.0\.0: loaded, hooks by ftrace$" \
+		"^addresses +1 IPv4 and 1 IPv6 now$" "^connections +12 with an address and 3 without since load$" \
+		"^answers +15$" "^parameters +debug=N hook=auto .* table_max=1048576$" "^problems +none$" -- status
+	says "stats: sums over CPUs" 0 "^syn_recv_sock_toa +12$" "^ip6_address_free +4$" -- stats
+	says "stats --prometheus: each row a counter" 0 '^toa_info\{version="1.0.0"\} 1$' \
+		"^# TYPE toa_syn_recv_sock_toa_total counter$" "^toa_syn_recv_sock_toa_total 12$" \
+		"^# HELP toa_probe_missed_total [A-Z]" "^toa_probe_missed_total 0$" -- stats --prometheus
+	json 'x["getname_toa_ok"] == 15 and len(x) == 12' stats --json
+	counters syn_recv_sock_toa 4294967295 9000000000000000
+	says "stats: big numbers" 0 "^syn_recv_sock_toa +9000004294967295$" -- stats
+	counters
+	says "table: as the file" 0 "^kind +netns" "^200 .* 198\.51\.100\.1:40000" "^253 .* \[2001:db8:c::1\]:40001" -- table
+	json 'len(x) == 2 and x[1] == {"kind": 253, "netns": 4026531840, "local": {"address": "2001:db8:d::1", "port": 443}, "balancer": {"address": "2001:db8:b::1", "port": 1025}, "client": {"address": "2001:db8:c::1", "port": 40001}, "age": 12}' table --json
+	json '[e["kind"] for e in x] == [200]' table --json --port 80
+	json '[e["kind"] for e in x] == [253]' table --json --client 2001:DB8:000C:0:0:0::1
+	json '[e["kind"] for e in x] == [200]' table --json --client ::ffff:198.51.100.1
+	json 'x == []' table --json --client 198.51.100.11
+	says "no command is an error with usage" 64 "^usage: toactl status" --
+	says "an unknown command is an error" 64 "^toactl: nonsense is not known" -- nonsense
+	says "a port out of range is an error" 64 "^toactl: --port wants" -- table --port 65536
+	rm -r "$host/proc/net"
+	says "stats without the module" 2 "is the module loaded" -- stats
+}
+
+watching() {
+	healthy
+	# The counters move once behind the first report.
+	run_shell stats --watch 1 --json >"$tmp/watch" 2>&1 &
+	watcher=$!
+	for _ in $(seq 100); do
+		[ "$(wc -l <"$tmp/watch")" -lt 1 ] || break
+		sleep 0.1
+	done
+	counters syn_recv_sock_toa 110 2
+	for _ in $(seq 100); do
+		[ "$(wc -l <"$tmp/watch")" -lt 2 ] || break
+		sleep 0.1
+	done
+	kill "$watcher"
+	wait "$watcher" 2>/dev/null
+	run "$shell_name: stats --watch: rates" \
+		grep -q '"syn_recv_sock_toa": 112, "syn_recv_sock_toa_per_second": 100.0' "$tmp/watch"
+}
+
+doctor() {
+	healthy
+	says "doctor: all is well, but nobody connects" 1 "^ok +module +loaded, version 1\.0\.0" \
+		"^ok +hooks +by ftrace" "^warning +counters +did not move" "^ok +listener +AF_INET on port 80" \
+		-- doctor --port 80 --seconds 0
+	parameter debug Y
+	says "doctor: debug on" 1 "^warning +debug +is on" "do: .*echo 0 > /sys/module/toa/parameters/debug" -- doctor --seconds 0
+	healthy
+	counters toa_table_full 0 5
+	says "doctor: table full" 1 "^warning +toa_table_full +is 5" "do: .*parameters/table_max" -- doctor --seconds 0
+	counters toa_probe_missed 9 0
+	says "doctor: missed hooks" 1 "^warning +toa_probe_missed +is 9" "do: load with hook=auto" -- doctor --seconds 0
+	counters toa_alloc_failed 9 0
+	says "doctor: no memory" 1 "^warning +toa_alloc_failed" -- doctor --seconds 0
+	counters
+	sed -i 's/^\(toa_probe_missed .*\)/&\ntoa_untrusted            :         4          0 /' "$host/proc/net/toa_stats"
+	parameter trusted 192.0.2.1
+	says "doctor: untrusted senders" 1 "^warning +toa_untrusted +is 4.*trusted=192\.0\.2\.1" "do: .*add its address to trusted" -- doctor --seconds 0
+	says "status tells it too" 1 "^warning +toa_untrusted" -- status
+	healthy
+	counters ip6_address_alloc 9 0
+	says "doctor: IPv6 addresses that are never freed" 1 "^warning +ip6_address +5 were made" -- doctor --seconds 0
+	healthy
+	sed -i 's/^253  4026531840 \[2001:db8:d::1\]:443  /253  4026531840 10.99.1.1:80         /' "$host/proc/net/toa_table"
+	says "doctor: AF_INET listener with IPv6 clients" 2 "^problem +listener +AF_INET on port 80" "do: listen dual-stack.*TOA_SO_GET_LOOKUP" -- doctor --seconds 0
+	says "doctor: nobody listens" 1 "^warning +listener +nobody listens on port 81" -- doctor --seconds 0 --port 81
+	hooks_faults
+	loading_faults
+}
+
+hooks_faults() {
+	healthy
+	rm "$host/sys/kernel/tracing/enabled_functions"
+	for symbol in inet_sock_destruct tcp_disconnect inet_getname inet6_getname tcp_v4_syn_recv_sock \
+		tcp_v6_syn_recv_sock tcp_conn_request; do
+		echo "ffffffff86499c30  k  $symbol+0x0    [FTRACE]"
+	done >"$host/sys/kernel/debug/kprobes/list"
+	says "doctor: hooks by kprobes" 1 "^ok +hooks +by kprobes" -- doctor --seconds 0
+	echo 0 >"$host/proc/sys/kernel/ftrace_enabled"
+	says "doctor: kprobes disarmed by kernel.ftrace_enabled" 2 "^problem +hooks +kernel\.ftrace_enabled is 0" "do: sysctl kernel\.ftrace_enabled=1" -- doctor --seconds 0
+	echo 0 >"$host/sys/kernel/debug/kprobes/enabled"
+	says "doctor: kprobes switched off" 2 "^problem +hooks +kprobes are switched off" -- doctor --seconds 0
+}
+
+loading_faults() {
+	healthy
+	rm -r "$host/sys/module/toa" "$host/proc/net/toa_stats"
+	: >"$host/proc/modules"
+	says "doctor: module missing" 2 "^problem +module +toa is not loaded" "^problem +installed +the module is not installed" "do: install the package toa-dkms" -- doctor
+	mkdir -p "$host/lib/modules/5.10.0-old/updates/dkms"
+	: >"$host/lib/modules/5.10.0-old/updates/dkms/toa.ko.xz"
+	says "doctor: module for another kernel" 2 "^problem +installed +for the wrong kernel: for 5\.10\.0-old, but this is 6\.1\.0-test" "do: .*dkms autoinstall" -- doctor
+	mkdir -p "$host/lib/modules/6.1.0-test/extra" "$host/sys/module/module/parameters"
+	: >"$host/lib/modules/6.1.0-test/extra/toa.ko"
+	says "doctor: module installed, not loaded" 2 "^ok +installed +/lib/modules/6\.1\.0-test/extra/toa\.ko" "do: modprobe toa" -- doctor
+	echo Y >"$host/sys/module/module/parameters/sig_enforce"
+	says "doctor: Secure Boot and no signature" 2 "^problem +signature +this kernel loads signed modules only" "do: make sign" -- doctor
+	echo "[  9.1] TOA: cannot hook inet_getname: this kernel has no kprobes" >"$host/dmesg"
+	says "doctor: the kernel's last word" 2 "^note +log +the kernel's last word: .*cannot hook inet_getname" -- doctor
+	says "status: not loaded" 2 "^problem +module +toa is not loaded" -- status
+	echo "slb_toa 16384 0 - Live 0x0" >"$host/proc/modules"
+	says "doctor: another TOA module" 2 "^problem +module +another TOA module is loaded: slb_toa" "do: rmmod slb_toa" -- doctor
+	healthy
+	rm "$host/sys/module/toa/parameters/syn_slots"
+	says "doctor: another TOA module of the same name" 2 "^problem +module +a module named toa is loaded, but it is another" "do: rmmod toa" -- doctor
+}
+
+# What tcpdump prints of a segment, played by a program of that name.
+packets() {
+	healthy
+	mkdir -p "$tmp/bin"
+	{
+		echo "#!/bin/sh"
+		echo "cat '$tmp/capture'"
+		echo "exec sleep 60"
+	} >"$tmp/bin/tcpdump"
+	chmod +x "$tmp/bin/tcpdump"
+	shell_path=$tmp/bin:$shell_path
+	# IPv4, 10.99.0.1:1024 to port 80: a SYN with MSS and an option.
+	syn='	0x0000:  4500 0030 0001 4000 4006 0000 0a63 0001
+	0x0010:  0a63 0101 0400 0050 0000 0001 0000 0000'
+	head='10:00:00.000000 toa-s In  IP 10.99.0.1.1024 > 10.99.1.1.80: Flags [S], length 0'
+	printf '%s\n%s\n\t0x0020:  8002 ffff 0000 0000 c808 9c40 c633 6401\n\t0x0030:  0204 05b4\n' \
+		"$head" "$syn" >"$tmp/capture"
+	says "doctor: option 200 arrives" 1 "^ok +option +200 \(length 8\) on 1 of 1 connections to port 80" -- doctor --port 80 --seconds 1
+	printf '%s\n%s\n\t0x0020:  6002 ffff 0000 0000 0204 05b4\n' "$head" "$syn" >"$tmp/capture"
+	says "doctor: the option is stripped" 2 "^problem +option +none on 1 connections to port 80" "do: let the balancer send option 200 or 253" -- doctor --port 80 --seconds 1
+	printf '%s\n%s\n\t0x0020:  a002 ffff 0000 0000 fe14 9c41 2001 0db8\n\t0x0030:  000c 0000 0000 0000 0000 0001\n' \
+		"$head" "$syn" >"$tmp/capture"
+	says "doctor: option 254" 2 "^problem +option +254 \(length 20\) on 1 of 1 connections" "do: set the balancer to option 200" -- doctor --port 80 --seconds 1
+	parameter opt_ipv6 253
+	says "doctor: option 254, and a parameter for it" 2 "do: load with opt_ipv6=254" -- doctor --port 80 --seconds 1
+	parameter opt_ipv6 254
+	says "doctor: option 254 as it is wanted; the listener does not fit" 2 "^ok +option +254 \(length 20\)" "^problem +listener +AF_INET on port 80" -- doctor --port 80 --seconds 1
+	shell_path=${shell_path#*:}
+}
+
+in_shell() {
+	shell_name=$1 shell=$2 shell_path=$3
+	reports
+	watching
+	doctor
+	packets
+}
+
+command -v busybox >/dev/null || need busybox-static || command -v busybox >/dev/null || {
+	echo "1..0 # SKIP no busybox"
+	exit 0
+}
+mkdir "$tmp/busybox"
+for applet in $(busybox --list); do
+	ln -s "$(command -v busybox)" "$tmp/busybox/$applet"
+done
+in_shell dash "$(command -v dash)" "$PATH"
+in_shell busybox "$tmp/busybox/sh" "$tmp/busybox"
+
+for page in man/*.[48]; do
+	if need mandoc; then
+		silent "$page: mandoc has nothing to say" mandoc -Tlint -Wwarning "$page"
+	else
+		skip "$page: mandoc has nothing to say" "no mandoc"
+	fi
+done
+for word in status stats table doctor; do
+	run "toactl(8) has $word" grep -qE "^\.It Cm $word" man/toactl.8
+done
+
+run "toactl has the module's version" \
+	test "toactl $(sed -n 's/^#define TOA_VERSION "\(.*\)"/\1/p' toa_main.c)" = "$(tools/toactl --version)"
+
+if [ -x tests/toactl/guest ]; then
+	# shellcheck source=/dev/null
+	. tests/toactl/boot
+fi
+finish
