@@ -225,7 +225,7 @@ static inline int toa_getpeername(struct socket *sock, struct sockaddr *addr)
 #endif
 
 /* The addresses of an IPv6 socket: in struct sock since 3.13, and on RHEL 7. */
-#if !IS_ENABLED(CONFIG_IPV6)
+#if !defined(CONFIG_IPV6) && !defined(CONFIG_IPV6_MODULE)
 static const struct in6_addr toa_v6_none;
 #define toa_v6_daddr(sk) (&toa_v6_none)
 #define toa_v6_rcv_saddr(sk) (&toa_v6_none)
@@ -291,10 +291,13 @@ static inline void toa_synchronize(void)
 #define toa_kvfree(p) vfree(p)
 #endif
 
-#ifndef CONFIG_PREEMPT_RT
-#ifdef CONFIG_PREEMPT_RT_FULL
-#define CONFIG_PREEMPT_RT 1
-#endif
+/**
+ * TOA_PREEMPT_RT - 1 on a kernel whose spinlock_t and slab allocator may sleep, 0 on others
+ */
+#if defined(CONFIG_PREEMPT_RT) || defined(CONFIG_PREEMPT_RT_FULL)
+#define TOA_PREEMPT_RT 1
+#else
+#define TOA_PREEMPT_RT 0
 #endif
 
 /* /proc */

@@ -124,7 +124,7 @@ static DEFINE_RAW_SPINLOCK(pool_lock);	/* protects both */
 
 static bool need_pool(void)
 {
-	return IS_ENABLED(CONFIG_PREEMPT_RT) && !preemptible();
+	return TOA_PREEMPT_RT && !preemptible();
 }
 
 static void pool_push(struct toa_entry *e)
@@ -781,7 +781,7 @@ int __init toa_table_init(void)
 	if (!t)
 		goto no_table;
 	toa_table = t;
-	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+	if (TOA_PREEMPT_RT)
 		pool_work_fn(NULL);
 	err = register_pernet_subsys(&net_ops);
 	if (!err)
