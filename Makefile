@@ -16,6 +16,9 @@ install: all ## install for the kernel it was built for, and run depmod
 check: ## run the tests, in QEMU (KERNELS="6.1 6.12 ..." picks kernels)
 	scripts/check
 
+check-all: ## run them on every kernel of scripts/kernels, and end with a table
+	scripts/check-all
+
 mutants: ## show that the tests can fail: each wrong version of the module must make one fail
 	tests/mutants/run
 
@@ -31,4 +34,4 @@ demo: ## see the module work in QEMU, with nginx, HAProxy and curl
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
-.PHONY: all clean install check mutants fuzz bench demo help
+.PHONY: all clean install check check-all mutants fuzz bench demo help

@@ -11,6 +11,11 @@ TOA_CACHE=${TOA_CACHE:-/var/cache/toa}
 # A first run fetches and unpacks for minutes while another script waits for the result.
 TOA_LOCK_WAIT=3600
 
+# kernels: those to test on, from KERNELS; by default the one most backends run, and the newest
+kernels() {
+	echo "${KERNELS:-6.1 7.3}"
+}
+
 # say TEXT...: progress, for whoever watches
 say() {
 	echo "${0##*/}: $*" >&2

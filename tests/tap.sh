@@ -80,8 +80,3 @@ finish() {
 	echo "1..$count"
 	[ "$failed" -eq 0 ]
 }
-
-# kernels: those to test, from KERNELS; by default the one most backends run, and the newest
-kernels() {
-	echo "${KERNELS:-6.1 7.3}"
-}
