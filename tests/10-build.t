@@ -41,6 +41,22 @@ info() {
 	esac
 }
 
+# refused OPTION: the sources, told that the kernel lacks it, do not build, and say why
+refused() {
+	rm -rf "$tmp/src" && mkdir "$tmp/src" && cp toa*.[ch] Kbuild Makefile "$tmp/src/" &&
+		sed -i "s/^#ifndef CONFIG_64BIT\$/#undef CONFIG_$1\n&/" "$tmp/src/toa_compat.h" || return 1
+	! SRC=$tmp/src scripts/build-module "$2" >"$tmp/ko" 2>"$tmp/refused" || return 1
+	grep -m 1 "#error \"TOA: " "$tmp/refused"
+}
+
+case " $(kernels) " in
+*" 6.1 "*)
+	for option in 64BIT KRETPROBES NETFILTER PROC_FS; do
+		run "without CONFIG_$option: refused with a sentence" refused "$option" 6.1
+	done
+	;;
+esac
+
 for kernel in $(kernels); do
 	# Another way to boot a kernel that has, or will have, its turn.
 	case $kernel in
