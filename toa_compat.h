@@ -237,6 +237,13 @@ static const struct in6_addr toa_v6_none;
 #define toa_v6_rcv_saddr(sk) ((const struct in6_addr *)&inet6_sk(sk)->rcv_saddr)
 #endif
 
+/* How often a request's SYN-ACK was sent because no answer came. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(3, 8, 0)
+#define toa_req_timeouts(req) ((req)->num_timeout)
+#else
+#define toa_req_timeouts(req) ((req)->retrans)
+#endif
+
 /**
  * toa_net_id() - the number that tells a network namespace from every other living one
  * @net: the namespace

@@ -161,6 +161,27 @@ static void on_disconnect(unsigned long ip, unsigned long parent, struct ftrace_
 	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
 }
 
+static void on_disconnect_mptcp(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+				struct toa_ftrace_regs *regs)
+{
+	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
+}
+
+static void on_mptcp(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+		     struct toa_ftrace_regs *regs)
+{
+	toa_mptcp((const struct sock *)toa_ftrace_arg(regs, 0),
+		  (const struct sock *)toa_ftrace_arg(regs, 1));
+}
+
+static void on_deferred(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
+			struct toa_ftrace_regs *regs)
+{
+	toa_deferred((const struct sock *)toa_ftrace_arg(regs, 0),
+		     (const struct sk_buff *)toa_ftrace_arg(regs, 1),
+		     (const struct request_sock *)toa_ftrace_arg(regs, 2));
+}
+
 static void on_syn(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
 		   struct toa_ftrace_regs *regs)
 {
@@ -219,10 +240,13 @@ static const struct {
 } handlers[TOA_HOOK_COUNT] = {
 	[TOA_HOOK_DESTRUCT] = { on_destruct, false },
 	[TOA_HOOK_DISCONNECT] = { on_disconnect, false },
+	[TOA_HOOK_DISCONNECT_MPTCP] = { on_disconnect_mptcp, false },
 	[TOA_HOOK_GETNAME_V4] = { on_getname_v4, true },
 	[TOA_HOOK_GETNAME_V6] = { on_getname_v6, true },
 	[TOA_HOOK_CHILD_V4] = { on_child_v4, true },
 	[TOA_HOOK_CHILD_V6] = { on_child_v6, true },
+	[TOA_HOOK_MPTCP] = { on_mptcp, false },
+	[TOA_HOOK_DEFERRED] = { on_deferred, false },
 	[TOA_HOOK_SYN] = { on_syn, false },
 };
 

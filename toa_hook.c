@@ -7,6 +7,7 @@
 
 #include <linux/in.h>
 #include <linux/socket.h>
+#include <linux/workqueue.h>
 
 enum mechanism {
 	NONE,
@@ -17,10 +18,13 @@ enum mechanism {
 const char *const toa_hook_symbol[TOA_HOOK_COUNT] = {
 	[TOA_HOOK_DESTRUCT] = "inet_sock_destruct",
 	[TOA_HOOK_DISCONNECT] = "tcp_disconnect",
+	[TOA_HOOK_DISCONNECT_MPTCP] = "mptcp_disconnect",
 	[TOA_HOOK_GETNAME_V4] = "inet_getname",
 	[TOA_HOOK_GETNAME_V6] = "inet6_getname",
 	[TOA_HOOK_CHILD_V4] = "tcp_v4_syn_recv_sock",
 	[TOA_HOOK_CHILD_V6] = "tcp_v6_syn_recv_sock",
+	[TOA_HOOK_MPTCP] = "mptcp_pm_new_connection",
+	[TOA_HOOK_DEFERRED] = "tcp_check_req",
 	[TOA_HOOK_SYN] = "tcp_conn_request",
 	[TOA_HOOK_SYN_V4] = "tcp_v4_conn_request",
 	[TOA_HOOK_SYN_V6] = "tcp_v6_conn_request",
@@ -32,7 +36,7 @@ bool toa_hook_may_miss __read_mostly;
 static enum mechanism attached[TOA_HOOK_COUNT];
 
 /* Why a hook could not be attached by ftrace, though the kernel has both. */
-static int refused[TOA_HOOK_COUNT] __initdata;
+static int refused[TOA_HOOK_COUNT];
 
 static bool is_ipv6(enum toa_hook hook)
 {
@@ -46,9 +50,27 @@ static bool is_replaced(enum toa_hook hook)
 	return attached[TOA_HOOK_SYN] && (hook == TOA_HOOK_SYN_V4 || hook == TOA_HOOK_SYN_V6);
 }
 
+/* What old kernels lack, or new ones may have inlined. */
+static bool is_optional(enum toa_hook hook)
+{
+	return hook == TOA_HOOK_SYN || hook == TOA_HOOK_MPTCP ||
+	       hook == TOA_HOOK_DISCONNECT_MPTCP;
+}
+
 static bool is_end(enum toa_hook hook)
 {
-	return hook == TOA_HOOK_DESTRUCT || hook == TOA_HOOK_DISCONNECT;
+	return hook == TOA_HOOK_DESTRUCT || hook == TOA_HOOK_DISCONNECT ||
+	       hook == TOA_HOOK_DISCONNECT_MPTCP;
+}
+
+/*
+ * Before 6.1, where there is no such function, an MPTCP socket gets its addresses after the hook,
+ * which in 5.10 has other arguments.
+ */
+static bool __init is_lacking(enum toa_hook hook)
+{
+	return (hook == TOA_HOOK_MPTCP || hook == TOA_HOOK_DISCONNECT_MPTCP) &&
+	       !toa_kprobe_exists("mptcp_sk_clone_init");
 }
 
 static int attach(enum toa_hook hook, enum mechanism how)
@@ -79,7 +101,7 @@ static void explain(enum toa_hook hook, int err)
 	}
 }
 
-static int __init attach_best(enum toa_hook hook)
+static int attach_best(enum toa_hook hook)
 {
 	int err;
 
@@ -102,6 +124,34 @@ static void __init report_refused(void)
 		if (refused[hook])
 			pr_info("%s is taken, by a live patch? (error %d): hooked by a kprobe\n",
 				toa_hook_symbol[hook], refused[hook]);
+}
+
+/*
+ * tcp_check_req() is on the way of every connection, and of interest to few: its hook is attached
+ * when the first SYN for a listener with TCP_DEFER_ACCEPT has come, and stays.
+ */
+
+bool toa_hook_deferring __read_mostly;
+
+static void defer_work_fn(struct work_struct *work)
+{
+	int err = attach_best(TOA_HOOK_DEFERRED);
+
+	if (err)
+		explain(TOA_HOOK_DEFERRED, err);
+}
+
+static DECLARE_WORK(defer_work, defer_work_fn);
+
+/**
+ * toa_hook_defer_now() - toa_hook_defer(), unless it has been called before
+ *
+ * Context: any.
+ */
+void toa_hook_defer_now(void)
+{
+	WRITE_ONCE(toa_hook_deferring, true);
+	schedule_work(&defer_work);
 }
 
 /* Make one socket of a family pass the hooks that need no connection. */
@@ -205,14 +255,14 @@ int __init toa_hook_init(void)
 	}
 	toa_path_init();
 	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
-		if (is_replaced(hook))
+		if (is_replaced(hook) || is_lacking(hook) || hook == TOA_HOOK_DEFERRED)
 			continue;
 		err = attach_best(hook);
 		if (err == -ENOENT && is_ipv6(hook)) {
 			ipv6 = false;
 			continue;
 		}
-		if (err == -ENOENT && hook == TOA_HOOK_SYN)
+		if (err == -ENOENT && is_optional(hook))
 			continue;
 		if (err) {
 			explain(hook, err);
@@ -247,6 +297,8 @@ void toa_hook_exit(void)
 	bool ftrace = false;
 
 	while (hook-- > 0) {
+		if (hook == TOA_HOOK_DEFERRED)
+			cancel_work_sync(&defer_work);
 		if (attached[hook] == KPROBE)
 			toa_kprobe_detach(hook);
 		if (attached[hook] == FTRACE)

@@ -190,10 +190,14 @@ void toa_path_init(void);
 enum toa_hook {
 	TOA_HOOK_DESTRUCT,
 	TOA_HOOK_DISCONNECT,
+	TOA_HOOK_DISCONNECT_MPTCP,
 	TOA_HOOK_GETNAME_V4,
 	TOA_HOOK_GETNAME_V6,
 	TOA_HOOK_CHILD_V4,
 	TOA_HOOK_CHILD_V6,
+	TOA_HOOK_MPTCP,
+	/* Attached by toa_hook_defer(), called from the next ones: those are detached before it. */
+	TOA_HOOK_DEFERRED,
 	TOA_HOOK_SYN,
 	/* Before 3.17, in place of the one above. */
 	TOA_HOOK_SYN_V4,
@@ -215,6 +219,20 @@ static inline void toa_hook_fire(enum toa_hook hook)
 {
 	if (unlikely(!READ_ONCE(toa_hook_fired[hook])))
 		WRITE_ONCE(toa_hook_fired[hook], true);
+}
+
+extern bool toa_hook_deferring;
+void toa_hook_defer_now(void);
+
+/**
+ * toa_hook_defer() - there is a listener with TCP_DEFER_ACCEPT: attach what that needs
+ *
+ * Context: any.
+ */
+static inline void toa_hook_defer(void)
+{
+	if (unlikely(!READ_ONCE(toa_hook_deferring)))
+		toa_hook_defer_now();
 }
 
 int toa_hook_init(void);

@@ -41,6 +41,27 @@ static int on_disconnect(struct kprobe *kp, struct pt_regs *regs)
 	return 0;
 }
 
+static int on_disconnect_mptcp(struct kprobe *kp, struct pt_regs *regs)
+{
+	toa_end((const struct sock *)toa_regs_arg(regs, 0));
+	return 0;
+}
+
+static int on_mptcp(struct kprobe *kp, struct pt_regs *regs)
+{
+	toa_mptcp((const struct sock *)toa_regs_arg(regs, 0),
+		  (const struct sock *)toa_regs_arg(regs, 1));
+	return 0;
+}
+
+static int on_deferred(struct kprobe *kp, struct pt_regs *regs)
+{
+	toa_deferred((const struct sock *)toa_regs_arg(regs, 0),
+		     (const struct sk_buff *)toa_regs_arg(regs, 1),
+		     (const struct request_sock *)toa_regs_arg(regs, 2));
+	return 0;
+}
+
 static int on_syn(struct kprobe *kp, struct pt_regs *regs)
 {
 	toa_hook_fire(TOA_HOOK_SYN);
@@ -132,6 +153,7 @@ static const struct {
 } handlers[TOA_HOOK_COUNT] = {
 	[TOA_HOOK_DESTRUCT] = { .entry = on_destruct },
 	[TOA_HOOK_DISCONNECT] = { .entry = on_disconnect },
+	[TOA_HOOK_DISCONNECT_MPTCP] = { .entry = on_disconnect_mptcp },
 	[TOA_HOOK_GETNAME_V4] = {
 		.call = getname_call_v4,
 		.ret = getname_return,
@@ -154,6 +176,8 @@ static const struct {
 		.ret = child_return,
 		.data_size = sizeof(struct child_call),
 	},
+	[TOA_HOOK_MPTCP] = { .entry = on_mptcp },
+	[TOA_HOOK_DEFERRED] = { .entry = on_deferred },
 	[TOA_HOOK_SYN] = { .entry = on_syn },
 	[TOA_HOOK_SYN_V4] = { .entry = on_syn_old },
 	[TOA_HOOK_SYN_V6] = { .entry = on_syn_old },

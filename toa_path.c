@@ -64,6 +64,8 @@ void toa_syn(const struct sock *listener, const struct sk_buff *skb)
 
 	if (!toa_syn_slots)
 		return;
+	if (inet_csk(listener)->icsk_accept_queue.rskq_defer_accept)
+		toa_hook_defer();
 	read_segment(skb, &addrs);
 	if (!addrs.have)
 		return;
@@ -135,6 +137,29 @@ void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 		merge(&c->addrs, &syn);
 }
 
+/**
+ * toa_deferred_ack() - keep what the bare ACK says that TCP_DEFER_ACCEPT drops
+ * @listener: the socket
+ * @skb:      the ACK
+ * @req:      the request
+ *
+ * It counts as if the SYN had said it: the data that completes the handshake comes later.
+ */
+void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
+		      const struct request_sock *req)
+{
+	struct toa_addrs addrs, syn;
+	struct toa_flow flow;
+
+	read_segment(skb, &addrs);
+	if (!addrs.have)
+		return;
+	flow_of(listener, skb, tcp_rsk(req)->rcv_isn, &flow);
+	if (toa_handshake_find(&flow, &syn))
+		merge(&addrs, &syn);
+	toa_handshake_put(&flow, &addrs);
+}
+
 static void report_stored(const struct sock *child, const struct toa_addrs *addrs, bool stored)
 {
 	const char *what = stored ? "stored" : "lost, as the table is full or memory short:";
@@ -178,6 +203,22 @@ void toa_child_end(const struct sock *child, const bool *own_req, const struct t
 		report_stored(child, &c->addrs, stored);
 	if (c->slot)
 		toa_handshake_release(c->slot, c->isn);
+}
+
+/**
+ * toa_mptcp() - at the entry of mptcp_pm_new_connection(): an MPTCP socket for its first subflow
+ * @msk:     the socket that accept() will return, not yet in the accept queue
+ * @subflow: the child that toa_child_end() has seen
+ */
+void toa_mptcp(const struct sock *msk, const struct sock *subflow)
+{
+	bool ipv4 = msk->sk_family == AF_INET || ipv6_addr_v4mapped(toa_v6_daddr(msk));
+	struct toa_addrs addrs;
+
+	if (toa_table_find(subflow, &addrs))
+		toa_table_insert(msk, ipv4, &addrs);
+	else if (toa_hook_may_miss)
+		toa_table_remove(msk);
 }
 
 /*

@@ -31,6 +31,9 @@ struct toa_child {
 	struct toa_slot *slot;
 };
 
+void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
+		      const struct request_sock *req);
+void toa_mptcp(const struct sock *msk, const struct sock *subflow);
 void toa_syn(const struct sock *listener, const struct sk_buff *skb);
 void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 		     const struct request_sock *req, struct toa_child *c);
@@ -45,6 +48,29 @@ extern bool toa_v4_bypassed;
 static inline bool toa_is_ipv4(const struct sk_buff *skb)
 {
 	return skb->protocol == htons(ETH_P_IP);
+}
+
+/**
+ * toa_deferred() - at the entry of tcp_check_req(): a segment for a request
+ * @listener: the socket; with Fast Open, the child
+ * @skb:      the segment
+ * @req:      the request
+ *
+ * Only the bare ACK that is about to be dropped matters. That it is the client's is seen in both
+ * sequence numbers, as the kernel will find.
+ */
+static inline void toa_deferred(const struct sock *listener, const struct sk_buff *skb,
+				const struct request_sock *req)
+{
+	const struct tcphdr *th = tcp_hdr(skb);
+
+	if (listener->sk_state == TCP_LISTEN && th->doff > 5 &&
+	    toa_req_timeouts(req) < inet_csk(listener)->icsk_accept_queue.rskq_defer_accept &&
+	    TCP_SKB_CB(skb)->seq == tcp_rsk(req)->rcv_isn + 1 &&
+	    TCP_SKB_CB(skb)->end_seq == tcp_rsk(req)->rcv_isn + 1 &&
+	    TCP_SKB_CB(skb)->ack_seq == tcp_rsk(req)->snt_isn + 1 &&
+	    (tcp_flag_word(th) & (TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_SYN)) == TCP_FLAG_ACK)
+		toa_deferred_ack(listener, skb, req);
 }
 
 /**

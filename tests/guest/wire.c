@@ -114,24 +114,90 @@ static void lost_ack(const void *arg)
 }
 
 /* As nginx's "deferred": the kernel waits for data, and drops the ACK before. */
+static void deferred_open(struct server *s, enum kind kind)
+{
+	int wait = 30;
+
+	server_open(s, kind, 5);
+	require(setsockopt(s->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &wait, sizeof(wait)) == 0);
+}
+
+/* The module looks at such ACKs from soon after the first SYN for such a listener. */
+static void deferred_ready(void)
+{
+	static bool ready;
+	struct stats stats;
+	struct server s;
+	struct conn c;
+	int tries;
+
+	for (tries = 0; !ready && tries < 1000; tries++) {
+		long invalid;
+
+		deferred_open(&s, INET);
+		server_conn(&s, &c);
+		require(stats_get(&stats));
+		invalid = stats_of(&stats, "toa_invalid");
+		require(conn_open(&c, NULL, v4_opt("127.0.0.1", 1)));
+		conn_rst(&c);
+		close(s.fd);
+		require(stats_get(&stats));
+		ready = stats_of(&stats, "toa_invalid") != invalid;
+		if (!ready)
+			usleep(10000);
+	}
+	require(ready);
+}
+
 static void deferred(const void *arg)
 {
 	const struct ways *t = arg;
 	struct said said = { 0 };
 	struct server s;
 	struct conn c;
-	int fd, wait = 30;
+	int fd;
 
-	server_open(&s, t->kind, 5);
-	require(setsockopt(s.fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &wait, sizeof(wait)) == 0);
+	if (t->ack)
+		deferred_ready();
+	deferred_open(&s, t->kind);
 	server_conn(&s, &c);
-	require(conn_open(&c, opts(0, t->syn), NULL));
+	require(conn_open(&c, opts(0, t->syn), opts(1, t->ack)));
 	conn_data(&c, opts(2, t->data), "first");
 	fd = server_accept(&s, NULL);
 	require(fd >= 0);
 	say(&said, 0, t->syn);
+	say(&said, 1, t->ack);
 	say(&said, 2, t->data);
 	check_has(&s, &c, fd, said.v4, said.v6);
+	check(data_reads(fd, "first"));
+	check(data_flows(&c, fd));
+}
+
+/*
+ * An ACK that the kernel would not take says nothing: one of another number, or outside of the
+ * window.
+ */
+static void deferred_forged(const void *arg)
+{
+	const struct opts *forged = &client(1, BOTH)->opts;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	deferred_ready();
+	deferred_open(&s, *(const enum kind *)arg);
+	server_conn(&s, &c);
+	conn_syn(&c, NULL);
+	require(conn_synack(&c, NULL));
+	conn_send(&c, F_ACK, c.snd_nxt, c.rcv_nxt + 1, forged, NULL, 0);
+	conn_send(&c, F_ACK, c.snd_nxt, c.rcv_nxt - 1, forged, NULL, 0);
+	conn_send(&c, F_ACK, c.snd_nxt - 1, c.rcv_nxt, forged, NULL, 0);
+	conn_send(&c, F_PSH, c.snd_nxt, c.rcv_nxt, forged, NULL, 0);
+	conn_ack(&c, NULL);
+	conn_data(&c, NULL, "first");
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &c, fd, NULL, NULL);
 	check(data_reads(fd, "first"));
 	check(data_flows(&c, fd));
 }
@@ -346,6 +412,15 @@ int main(int argc, char **argv)
 		{ 0, BOTH, 0, BOTH, "both in SYN and data that disagree, the data wins" },
 		{ 0, V6, 0, V4, "option 253 in the SYN, 200 in first data, both kept" },
 	};
+	static const struct ways deferred_ways[] = {
+		{ 0, NONE, V4, NONE, "option 200 in the ACK only" },
+		{ 0, NONE, V6, NONE, "option 253 in the ACK only" },
+		{ 0, BOTH, BOTH, NONE, "both in SYN and ACK that disagree, the ACK wins" },
+		{ 0, V4, V6, NONE, "option 200 in the SYN, 253 in the ACK, both kept" },
+		{ 0, NONE, BOTH, BOTH, "both in ACK and data that disagree, the data wins" },
+		{ 0, V4, V4, V6, "option 200 in SYN and ACK, 253 in first data, both kept" },
+	};
+	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const struct ways cookie_ways[] = {
 		{ 0, NONE, NONE, 0, "no option" },
 		{ 0, V4, NONE, 0, "option 200 in the SYN only" },
@@ -390,6 +465,10 @@ int main(int argc, char **argv)
 	ADD(ordinary, ordinary_ways, "");
 	ADD(lost_ack, data_ways, "lost ACK, ");
 	ADD(deferred, data_ways, "TCP_DEFER_ACCEPT, ");
+	ADD(deferred, deferred_ways, "TCP_DEFER_ACCEPT, ");
+	for (i = 0; i < KINDS; i++)
+		test_add(deferred_forged, &kinds[i], "TCP_DEFER_ACCEPT, forged ACKs, %s",
+			 kind_name[i]);
 	ADD(cookies, cookie_ways, "syncookies, ");
 	ADD(fastopen_cookie, fastopen_ways, "Fast Open with a cookie, ");
 	ADD(fastopen_no_cookie, fastopen_ways, "Fast Open without cookies, ");

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * MPTCP listeners, which Go's are: a plain client's connection is a TCP socket; a true MPTCP
+ * connection's socket shows the client of its first subflow.
+ */
+#include "mod.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+#ifndef SOL_MPTCP
+#define SOL_MPTCP 284
+#endif
+#ifndef MPTCP_INFO
+#define MPTCP_INFO 1
+#endif
+
+#define V4 "198.51.100.7"
+#define V6 "2001:db8::77"
+#define V4_TEXT "198.51.100.7:4321"
+#define V6_TEXT "[2001:db8::77]:8765"
+#define MPC "\x1e\x04\x01\x01"		/* MP_CAPABLE, version 1, HMAC-SHA256 */
+#define KEY_OF_CLIENT "\x01\x02\x03\x04\x05\x06\x07\x08"
+
+enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED, OPT_MPTCP = 30, MPC_SYNACK_LEN = 12, MPC_ACK_LEN = 20 };
+
+static const char *const carried_name[CARRIED] = { "none", "option 200", "option 253", "both" };
+
+struct cell {
+	enum kind kind;
+	int carried;
+	bool in_ack;
+};
+
+static void mptcp_open(struct server *s, enum kind kind)
+{
+	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	bool v4 = kind == INET;
+	socklen_t len = sizeof(sin6);
+	int only = kind == INET6;
+
+	if (!v4)
+		need_ipv6();
+	s->kind = kind;
+	s->fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM, IPPROTO_MPTCP);
+	if (s->fd < 0)
+		test_skip("this kernel has no MPTCP (%s)", error_name(errno));
+	if (v4) {
+		require(bind(s->fd, (struct sockaddr *)&sin, sizeof(sin)) == 0);
+	} else {
+		require(setsockopt(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0);
+		require(bind(s->fd, (struct sockaddr *)&sin6, sizeof(sin6)) == 0);
+	}
+	require(listen(s->fd, 16) == 0);
+	require(getsockname(s->fd, (struct sockaddr *)&sin6, &len) == 0);
+	s->port = ntohs(sin6.sin6_port);
+}
+
+/* The kernels before 6.1 show the balancer. */
+static bool serves_mptcp(void)
+{
+	static int has = -1;
+	char line[512];
+	FILE *f;
+
+	if (has >= 0)
+		return has;
+	has = 0;
+	f = fopen("/proc/kallsyms", "re");
+	while (f && fgets(line, sizeof(line), f))
+		has |= strstr(line, " mptcp_sk_clone_init\n") != NULL;
+	if (f)
+		fclose(f);
+	return has;
+}
+
+static struct opts *options(struct opts *o, int carried)
+{
+	if (carried & ONLY_V4)
+		opt_v4(o, V4, 4321);
+	if (carried & ONLY_V6)
+		opt_v6(o, V6, 8765);
+	return o;
+}
+
+/* The server's key, as its SYN-ACK says; NULL if it does not speak MPTCP. */
+static const uint8_t *key_of(const struct seg *seg)
+{
+	size_t i = 0;
+
+	while (i + 1 < seg->opts.len && seg->opts.byte[i]) {
+		if (seg->opts.byte[i] == 1) {
+			i++;
+			continue;
+		}
+		if (seg->opts.byte[i] == OPT_MPTCP && seg->opts.byte[i + 1] == MPC_SYNACK_LEN)
+			return seg->opts.byte + i + 4;
+		if (seg->opts.byte[i + 1] < 2)
+			break;
+		i += seg->opts.byte[i + 1];
+	}
+	return NULL;
+}
+
+/* A true MPTCP connection, with the option in the SYN or in the final ACK. */
+static void mptcp_connect(const struct server *s, struct conn *c, int carried, bool in_ack)
+{
+	struct opts syn = { .len = 0 }, ack = { .len = 0 };
+	const uint8_t *key;
+	struct seg seg;
+
+	opt_raw(&syn, MPC, 4);
+	server_conn(s, c);
+	conn_syn(c, options(&syn, in_ack ? NONE : carried));
+	require(conn_synack(c, &seg));
+	key = key_of(&seg);
+	if (!key)
+		test_skip("this kernel's listener does not speak MPTCP: net.mptcp.enabled?");
+	opt_byte(&ack, 4, OPT_MPTCP, MPC_ACK_LEN, 1, 1);
+	opt_raw(&ack, KEY_OF_CLIENT, 8);
+	opt_raw(&ack, key, 8);
+	conn_ack(c, options(&ack, in_ack ? carried : NONE));
+}
+
+static bool is_mptcp(int fd)
+{
+	socklen_t len = sizeof(char[256]);
+	char info[256];
+
+	return getsockopt(fd, SOL_MPTCP, MPTCP_INFO, info, &len) == 0;
+}
+
+static const char *expected(const struct server *s, const struct conn *c, int carried)
+{
+	if (carried & ONLY_V6 && s->kind != INET)
+		return V6_TEXT;
+	if (carried & ONLY_V4)
+		return s->kind == INET ? V4_TEXT : mapped(V4_TEXT);
+	return server_sees(s, c);
+}
+
+static void cell(const void *arg)
+{
+	const struct cell *t = arg;
+	const char *addr = "nothing to accept";
+	struct table_line l[8];
+	struct server s;
+	struct conn c;
+	int fd, lines;
+
+	mptcp_open(&s, t->kind);
+	if (!serves_mptcp())
+		test_skip("kernels before 6.1 show the balancer");
+	mptcp_connect(&s, &c, t->carried, t->in_ack);
+	fd = server_accept(&s, &addr);
+	require(fd >= 0);
+	check(is_mptcp(fd));
+	check_str(addr, expected(&s, &c, t->carried));
+	check_str(peer_of(fd), expected(&s, &c, t->carried));
+	check_str(peername_of(fd), expected(&s, &c, t->carried));
+	/* The kernel answers before the module is asked. */
+	check_str(nat64_of(fd), "EOPNOTSUPP");
+	/* Of the subflow and of the socket. */
+	lines = t->carried == BOTH ? 4 : t->carried ? 2 : 0;
+	check_num(table_of(&c, l, 8), lines);
+	reset(fd);
+	check(table_empties());
+	check(stats_balanced());
+}
+
+/* A client that speaks plain TCP: the kernel falls back to it. */
+static void plain(const void *arg)
+{
+	const struct cell *t = arg;
+	const char *addr = "nothing to accept";
+	struct opts o = { .len = 0 };
+	struct server s;
+	struct conn c;
+	int fd;
+
+	mptcp_open(&s, t->kind);
+	options(&o, t->carried);
+	server_conn(&s, &c);
+	require(conn_open(&c, t->in_ack ? NULL : &o, t->in_ack ? &o : NULL));
+	fd = server_accept(&s, &addr);
+	require(fd >= 0);
+	check(!is_mptcp(fd));
+	check_str(addr, expected(&s, &c, t->carried));
+	check_has(&s, &c, fd, t->carried & ONLY_V4 ? V4_TEXT : NULL,
+		  t->carried & ONLY_V6 ? V6_TEXT : NULL);
+	check(data_flows(&c, fd));
+}
+
+/* The SYN asks for MPTCP, the ACK does not: it falls back later. */
+static void falls_back(const void *arg)
+{
+	struct opts o = { .len = 0 };
+	struct server s;
+	struct conn c;
+	int fd;
+
+	mptcp_open(&s, *(const enum kind *)arg);
+	opt_raw(&o, MPC, 4);
+	server_conn(&s, &c);
+	conn_syn(&c, options(&o, BOTH));
+	require(conn_synack(&c, NULL));
+	conn_ack(&c, NULL);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_str(peer_of(fd), expected(&s, &c, BOTH));
+}
+
+/* Many, one after another: an entry under a socket's address is never another one's. */
+static void again(const void *arg)
+{
+	struct server s;
+	int i;
+
+	mptcp_open(&s, *(const enum kind *)arg);
+	if (!serves_mptcp())
+		test_skip("kernels before 6.1 show the balancer");
+	for (i = 0; i < 60; i++) {
+		struct conn c;
+		int fd, carried = i % CARRIED;
+
+		mptcp_connect(&s, &c, carried, i & 4 && carried != BOTH);
+		fd = server_accept(&s, NULL);
+		require(fd >= 0);
+		check_str(peer_of(fd), expected(&s, &c, carried));
+		if (i % 3)
+			reset(fd);
+		else
+			conn_rst(&c);
+	}
+}
+
+/* connect(AF_UNSPEC) ends the connection, not the socket. */
+static void disconnects(const void *arg)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct server s;
+	struct conn c;
+	int fd;
+
+	mptcp_open(&s, *(const enum kind *)arg);
+	if (!serves_mptcp())
+		test_skip("kernels before 6.1 show the balancer");
+	mptcp_connect(&s, &c, BOTH, false);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_str(peer_of(fd), expected(&s, &c, BOTH));
+	if (connect(fd, &none, sizeof(none)))
+		test_skip("this kernel's MPTCP sockets do not disconnect (%s)", error_name(errno));
+	check(strcmp(peer_of(fd), expected(&s, &c, BOTH)));
+	check(table_empties());
+	check(stats_balanced());
+}
+
+int main(int argc, char **argv)
+{
+	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
+	static struct cell cells[KINDS * CARRIED * 2];
+	int i;
+
+	for (i = 0; i < KINDS * CARRIED * 2; i++) {
+		cells[i].kind = i / 2 / CARRIED;
+		cells[i].carried = i / 2 % CARRIED;
+		cells[i].in_ack = i % 2;
+	}
+	for (i = 0; i < KINDS * CARRIED * 2; i++)
+		/* There is no room for both in the ACK. */
+		if (cells[i].carried != BOTH || !cells[i].in_ack)
+			test_add(cell, &cells[i], "true MPTCP, %s in the %s, %s",
+				 carried_name[cells[i].carried], cells[i].in_ack ? "ACK" : "SYN",
+				 kind_name[cells[i].kind]);
+	for (i = 0; i < KINDS * CARRIED * 2; i++)
+		test_add(plain, &cells[i], "plain client, %s in the %s, %s",
+			 carried_name[cells[i].carried], cells[i].in_ack ? "ACK" : "SYN",
+			 kind_name[cells[i].kind]);
+	for (i = 0; i < KINDS; i++)
+		test_add(falls_back, &kinds[i], "falls back at the ACK, %s", kind_name[i]);
+	for (i = 0; i < KINDS; i++)
+		test_add(again, &kinds[i], "again and again, %s", kind_name[i]);
+	for (i = 0; i < KINDS; i++)
+		test_add(disconnects, &kinds[i], "connect(AF_UNSPEC), %s", kind_name[i]);
+	return toa_main("mptcp", "", argc, argv);
+}
