@@ -50,6 +50,7 @@ enum toa_stat {
 	TOA_STAT_SYN_EVICTED,
 	TOA_STAT_TABLE_FULL,
 	TOA_STAT_ALLOC_FAILED,
+	TOA_STAT_UNTRUSTED,
 	TOA_STAT_COUNT,
 };
 
@@ -170,6 +171,21 @@ void toa_table_remove(const struct sock *sk);
 bool toa_table_has(const struct sock *sk);
 bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs);
 void toa_table_purge(u32 net);
+
+/* toa_trust.c */
+
+struct sk_buff;
+struct toa_trust;
+
+/* NULL: everybody is trusted. */
+extern struct toa_trust __rcu *toa_trust;
+
+bool toa_trust_covers(const struct sk_buff *skb);
+
+static inline bool toa_trust_empty(void)
+{
+	return !rcu_access_pointer(toa_trust);
+}
 
 /* toa_nat64.c */
 

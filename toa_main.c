@@ -67,7 +67,9 @@ static int __init toa_init(void)
 	err = toa_nat64_init();
 	if (err)
 		goto no_nat64;
-	pr_info("%s, hooks by %s: toa load success\n", TOA_VERSION, toa_hook_mechanism());
+	pr_info("%s, hooks by %s, %s: toa load success\n", TOA_VERSION, toa_hook_mechanism(),
+		toa_trust_empty() ? "every sender is believed (trusted= is empty)" :
+				    "senders in trusted= are believed");
 	return 0;
 
 no_nat64:

@@ -7,8 +7,24 @@
  */
 #include "toa_path.h"
 
+#include <linux/bitops.h>
 #include <linux/in.h>
 #include <linux/sched.h>
+
+/* Only what a balancer says is believed: anybody else who reaches this host could forge it. */
+static void distrust(const struct sk_buff *skb, struct toa_addrs *addrs)
+{
+	unsigned int count = hweight8(addrs->have);
+
+	addrs->have = 0;
+	toa_stat_add(TOA_STAT_UNTRUSTED, count);
+	if (toa_is_ipv4(skb))
+		toa_dbg("sender %pI4 is not in trusted=: %u address(es) ignored\n",
+			&ip_hdr(skb)->saddr, count);
+	else
+		toa_dbg("sender %pI6c is not in trusted=: %u address(es) ignored\n",
+			&ipv6_hdr(skb)->saddr, count);
+}
 
 /* Parse a segment; count and report what it holds. */
 static void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
@@ -31,6 +47,8 @@ static void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
 	if (addrs->have & TOA_HAVE_V6)
 		toa_dbg("%s to port %u: option 253, [%pI6c]:%u\n", th->syn ? "SYN" : "segment",
 			ntohs(th->dest), &addrs->v6_addr, ntohs(addrs->v6_port));
+	if (addrs->have && !toa_trust_empty() && !toa_trust_covers(skb))
+		distrust(skb, addrs);
 }
 
 static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 isn,
