@@ -275,7 +275,7 @@ static inline u32 toa_net_id(const struct net *net)
  */
 static inline void toa_synchronize(void)
 {
-#ifdef TOA_HAVE_FTRACE
+#if defined(TOA_HAVE_FTRACE) || defined(CONFIG_TASKS_RCU)
 	synchronize_rcu_tasks();
 #endif
 #if LINUX_VERSION_CODE < KERNEL_VERSION(4, 20, 0)
@@ -283,6 +283,18 @@ static inline void toa_synchronize(void)
 #endif
 	synchronize_rcu();
 }
+
+/*
+ * Whether toa_synchronize() also waits for tasks that were preempted, wherever they were: where
+ * nothing is preempted, or Tasks RCU is there.
+ */
+#if defined(CONFIG_TASKS_RCU) || \
+	!(defined(CONFIG_PREEMPT) || defined(CONFIG_PREEMPTION) || \
+	  defined(CONFIG_PREEMPT_RT_BASE) || defined(CONFIG_PREEMPT_RT_FULL))
+#define TOA_WAITS_FOR_PREEMPTED true
+#else
+#define TOA_WAITS_FOR_PREEMPTED false
+#endif
 
 /* Memory */
 

@@ -5,7 +5,9 @@
 #include "toa_internal.h"
 #include "toa.h"
 
+#include <linux/delay.h>
 #include <linux/netfilter.h>
+#include <linux/percpu.h>
 #include <linux/tcp.h>
 #include <linux/uaccess.h>
 
@@ -19,7 +21,10 @@ static bool is_connected(const struct sock *sk)
 	       !((1 << sk->sk_state) & (TCPF_CLOSE | TCPF_SYN_SENT));
 }
 
-static int nat64_get(struct sock *sk, int optval, void __user *user, int *len)
+/* Calls under way. One may end on another CPU than it began on: only the sum counts. */
+static DEFINE_PER_CPU(long, inside);
+
+static int answer(struct sock *sk, void __user *user, int *len)
 {
 	struct toa_nat64_peer peer;
 	struct toa_addrs addrs;
@@ -55,12 +60,28 @@ static int nat64_get(struct sock *sk, int optval, void __user *user, int *len)
 	return 0;
 }
 
+static int nat64_get(struct sock *sk, int optval, void __user *user, int *len)
+{
+	int ret;
+
+	this_cpu_inc(inside);
+	ret = answer(sk, user, len);
+	this_cpu_dec(inside);
+	return ret;
+}
+
+/*
+ * Where an owner's module is going, netfilter ends its search, and does not find what stands behind
+ * it in its list: iptables' and IPVS's own numbers. So this has no owner, and the way out waits for
+ * callers by itself; but where it cannot wait for one that was preempted outside of nat64_get(), a
+ * wrong answer of iptables for microseconds is better than a crash.
+ */
 static struct nf_sockopt_ops nat64_ops = {
 	.pf = PF_INET,
 	.get_optmin = TOA_SO_GET_LOOKUP,
 	.get_optmax = TOA_SO_GET_LOOKUP + 1,
 	.get = nat64_get,
-	.owner = THIS_MODULE,
+	.owner = TOA_WAITS_FOR_PREEMPTED ? NULL : THIS_MODULE,
 };
 
 /**
@@ -81,15 +102,39 @@ int __init toa_nat64_init(void)
 	return err;
 }
 
+static long calls_inside(void)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu(inside, cpu));
+	return sum;
+}
+
 /**
  * toa_nat64_exit() - answer no more
  *
- * Must be the first thing on the way out: while the module is going, netfilter finds none of the
- * sockopts that stand behind this one.
+ * netfilter finds nat64_ops under a lock, drops that, and uses them without: it reads them, calls
+ * nat64_get(), reads them again, and sleeps nowhere but inside the call. So, when they can be found
+ * no more, the first wait ends when everybody who found them has been counted inside, or is done;
+ * then those inside leave, and the second wait covers their way out.
  *
- * Context: process.
+ * The first thing on the way out, for kernels where the module is the owner.
+ *
+ * Context: process, sleeps until the calls under way return.
  */
 void toa_nat64_exit(void)
 {
+	unsigned int ms = 0;
+
 	nf_unregister_sockopt(&nat64_ops);
+	toa_synchronize();
+	while (calls_inside()) {
+		msleep(20);
+		ms += 20;
+		if (ms % 10000 == 0)
+			pr_info("waiting for %ld calls of getsockopt to return\n", calls_inside());
+	}
+	toa_synchronize();
 }

@@ -86,16 +86,18 @@ static void boot_params(char *params, size_t size)
 
 int toa_load(const char *params)
 {
-	char all[4096];
-	size_t len;
+	char boot[4096], *all;
+	int err;
 
 	if (absent())
 		return 0;
-	boot_params(all, sizeof(all));
-	len = strlen(all);
+	boot_params(boot, sizeof(boot));
 	/* Of two equal names the last one counts. */
-	snprintf(all + len, sizeof(all) - len, "%s", params);
-	return load(toa_path(), all);
+	if (asprintf(&all, "%s%s", boot, params) < 0)
+		return -ENOMEM;
+	err = load(toa_path(), all);
+	free(all);
+	return err;
 }
 
 int toa_unload(void)
