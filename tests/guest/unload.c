@@ -1,0 +1,624 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unloading at any moment: under traffic, while calls are under way inside the module, beside
+ * others on the same functions and in the same lists.
+ *
+ * A number as the first argument says how often each mechanism loads and unloads under traffic.
+ */
+#include "mod.h"
+#include "park.h"
+#include "../../toa.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define V4 "198.51.100.7"
+#define V6 "2001:db8::77"
+#define V4_TEXT "198.51.100.7:4321"
+#define V6_TEXT "[2001:db8::77]:8765"
+#define TRACING "/sys/kernel/tracing/"
+
+static int cycles = 10;
+static int stopping;
+
+struct mechanism {
+	const char *name;
+	const char *params;
+};
+
+static const struct mechanism mechanisms[] = {
+	{ "ftrace", "hook=ftrace" },
+	{ "kprobes", "hook=kprobe" },
+};
+
+static const struct opts *both(void)
+{
+	static __thread struct opts o;
+
+	o.len = 0;
+	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
+}
+
+/* Not every kernel has each. */
+static void load_or_skip(const struct mechanism *m)
+{
+	static struct klog k;
+	static char lines[4096];
+	int err;
+
+	klog_start(&k);
+	err = toa_load(m->params);
+	klog_lines(&k, "TOA: ", lines, sizeof(lines));
+	if (err && strstr(lines, "nor the ftrace"))
+		test_skip("this kernel cannot do it");
+	check_str(error_name(-err), error_name(0));
+}
+
+#define must_load(m) check_str(error_name(-toa_load((m)->params)), error_name(0))
+#define must_unload() check_str(error_name(-toa_unload()), error_name(0))
+
+static bool go_on(void)
+{
+	return !__atomic_load_n(&stopping, __ATOMIC_RELAXED);
+}
+
+static void start(pthread_t *thread, void *(*fn)(void *), void *arg)
+{
+	require(pthread_create(thread, NULL, fn, arg) == 0);
+}
+
+static void *unloading(void *arg)
+{
+	*(int *)arg = toa_unload();
+	return NULL;
+}
+
+/* Wait until the module is on its way out. */
+static bool leaving(void)
+{
+	char state[16];
+	int i;
+
+	for (i = 0; i < WAIT_MS; i++) {
+		if (read_file("/sys/module/toa/initstate", state, sizeof(state)) &&
+		    !strcmp(state, "going\n"))
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+/*
+ * Under traffic
+ */
+
+struct asker {
+	pthread_t thread;
+	const struct server *s;
+	int fd;
+	int rounds;
+	int wrong;
+	char last[96];
+};
+
+static void not_right(struct asker *a, const char *got)
+{
+	a->wrong++;
+	snprintf(a->last, sizeof(a->last), "%s", got);
+}
+
+static bool either(const char *got, const char *one, const char *other)
+{
+	return !strcmp(got, one) || !strcmp(got, other);
+}
+
+/* Asks for the peer of a connection that was made before the module came. */
+static void *asking(void *arg)
+{
+	struct asker *a = arg;
+	char want[96];
+
+	snprintf(want, sizeof(want), "%s", peer_of(a->fd));
+	for (; go_on(); a->rounds++) {
+		const char *got = peer_of(a->fd);
+
+		if (strcmp(got, want))
+			not_right(a, got);
+		got = nat64_of(a->fd);
+		if (!either(got, "ENOPROTOOPT", "ENOENT"))
+			not_right(a, got);
+	}
+	return NULL;
+}
+
+/* Waits in accept(); whoever comes has one of two addresses. */
+static void *accepting(void *arg)
+{
+	struct asker *a = arg;
+
+	for (;; a->rounds++) {
+		struct sockaddr_storage ss = { 0 };
+		socklen_t len = sizeof(ss);
+		int fd = accept(a->s->fd, (struct sockaddr *)&ss, &len);
+		const char *got = addr_text(&ss);
+
+		if (fd < 0)
+			break;
+		if (strcmp(got, V4_TEXT) && strncmp(got, BALANCER_V4 ":", strlen(BALANCER_V4 ":")))
+			not_right(a, got);
+		got = nat64_of(fd);
+		if (!either(got, V6_TEXT, "ENOPROTOOPT") && strcmp(got, "ENOENT"))
+			not_right(a, got);
+		reset(fd);
+	}
+	return NULL;
+}
+
+/* Opens the files, reads a piece, holds them while the module goes and comes, reads on. */
+static void *holding(void *arg)
+{
+	static const char *const names[] = { "/proc/net/toa_stats", "/proc/net/toa_table" };
+	struct asker *a = arg;
+	int fd[8], next = 0, i;
+	char piece[100];
+
+	for (i = 0; i < 8; i++)
+		fd[i] = -1;
+	for (; go_on(); a->rounds++) {
+		if (fd[next] >= 0) {
+			while (read(fd[next], piece, sizeof(piece)) > 0)
+				;
+			lseek(fd[next], 0, SEEK_SET);
+			if (read(fd[next], piece, sizeof(piece)) < 0 && errno == EFAULT)
+				not_right(a, "EFAULT");
+			close(fd[next]);
+		}
+		fd[next] = open(names[next & 1], O_RDONLY | O_CLOEXEC);
+		if (fd[next] >= 0 && read(fd[next], piece, sizeof(piece)) < 0 && errno == EFAULT)
+			not_right(a, "EFAULT");
+		next = (next + 1) % 8;
+		if (!next)
+			usleep(5000);
+	}
+	for (i = 0; i < 8; i++)
+		if (fd[i] >= 0)
+			close(fd[i]);
+	return NULL;
+}
+
+struct cycler {
+	pthread_t thread;
+	const struct mechanism *m;
+	int cycles, failed, done;
+};
+
+static void *cycling(void *arg)
+{
+	struct cycler *c = arg;
+
+	for (; c->done < c->cycles; c->done++) {
+		c->failed += toa_load(c->m->params) != 0;
+		usleep(10000);
+		c->failed += toa_unload() != 0;
+	}
+	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void finish(struct asker *a, int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++) {
+		pthread_join(a[i].thread, NULL);
+		if (a[i].wrong)
+			test_fail(__FILE__, __LINE__, "%d wrong of %d, the last '%s'", a[i].wrong,
+				  a[i].rounds, a[i].last);
+		check(a[i].rounds > 0);
+	}
+}
+
+enum { ASKERS = 2, ACCEPTERS = 2, HOLDERS = 2 };
+
+static void under_traffic(const void *arg)
+{
+	struct asker ask[ASKERS] = { 0 }, take[ACCEPTERS] = { 0 }, hold[HOLDERS] = { 0 };
+	struct cycler cycler = { .m = arg, .cycles = cycles };
+	struct server s, kept;
+	struct conn c;
+	int i, fd;
+
+	load_or_skip(arg);
+	must_unload();
+	stopping = 0;
+	server_open(&kept, INET, 16);
+	fd = server_connect(&kept, &c, NULL, both());
+	server_open(&s, INET, 64);
+	for (i = 0; i < ASKERS; i++) {
+		ask[i].fd = fd;
+		start(&ask[i].thread, asking, &ask[i]);
+	}
+	for (i = 0; i < ACCEPTERS; i++) {
+		take[i].s = &s;
+		start(&take[i].thread, accepting, &take[i]);
+	}
+	for (i = 0; i < HOLDERS; i++)
+		start(&hold[i].thread, holding, &hold[i]);
+	start(&cycler.thread, cycling, &cycler);
+	for (i = 0; go_on(); i++) {
+		struct conn d;
+
+		server_conn(&s, &d);
+		if (!conn_open(&d, i % 3 ? both() : NULL, i % 2 ? both() : NULL)) {
+			test_fail(__FILE__, __LINE__, "no SYN-ACK for connection %d", i);
+			break;
+		}
+		if (i % 100 == 0)
+			dev_drain(&dev0);
+		usleep(500);
+	}
+	pthread_join(cycler.thread, NULL);
+	shutdown(s.fd, SHUT_RDWR);
+	finish(ask, ASKERS);
+	finish(take, ACCEPTERS);
+	finish(hold, HOLDERS);
+	check_num(cycler.failed, 0);
+	check_num(cycler.done, cycles);
+	check(i > 0);
+	check(data_flows(&c, fd));
+	test_note("%d loads and unloads, %d connections", cycler.done, i);
+}
+
+/*
+ * Calls that are inside the module, as long as they like
+ */
+
+struct call {
+	pthread_t thread;
+	int fd;
+	struct park *park;
+	int ret;
+	const char *said;
+	char text[96];
+};
+
+static void *getsockopt_parked(void *arg)
+{
+	struct call *c = arg;
+	socklen_t len = sizeof(struct toa_nat64_peer);
+
+	c->ret = getsockopt(c->fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, c->park->page, &len);
+	return NULL;
+}
+
+static void inside_getsockopt(const void *arg)
+{
+	struct toa_nat64_peer want = { .sport = htons(8765) };
+	struct park park;
+	struct call call = { .park = &park };
+	struct server s;
+	struct conn c;
+	pthread_t unloader;
+	int err = 1;
+
+	load_or_skip(arg);
+	inet_pton(AF_INET6, V6, &want.saddr);
+	server_open(&s, INET, 5);
+	call.fd = server_connect(&s, &c, NULL, both());
+	park_open(&park);
+	start(&call.thread, getsockopt_parked, &call);
+	check(park_taken(&park));
+	start(&unloader, unloading, &err);
+	/* It goes, but not before the call has returned; nobody else gets an answer. */
+	check(leaving());
+	check_str(nat64_of(call.fd), "ENOPROTOOPT");
+	check(toa_loaded());
+	park_free(&park);
+	pthread_join(call.thread, NULL);
+	pthread_join(unloader, NULL);
+	check_num(call.ret, 0);
+	check(!memcmp(park.page, &want, sizeof(want)));
+	check_num(err, 0);
+	check(!toa_loaded());
+	park_close(&park);
+	if (toa_loaded())
+		toa_unload();
+}
+
+/* send() holds the socket's lock while it waits for its data. */
+static void *send_parked(void *arg)
+{
+	struct call *c = arg;
+
+	c->ret = send(c->fd, c->park->page, 1, MSG_NOSIGNAL);
+	return NULL;
+}
+
+static void *getpeername_parked(void *arg)
+{
+	struct call *c = arg;
+
+	c->said = peer_of(c->fd);
+	snprintf(c->text, sizeof(c->text), "%s", c->said);
+	return NULL;
+}
+
+enum { CALLS = 8 };
+
+static void inside_getpeername(const void *arg)
+{
+	struct park park;
+	struct call sender = { .park = &park }, call[CALLS];
+	struct server s;
+	struct conn c;
+	pthread_t unloader;
+	int err = 1, i;
+
+	load_or_skip(arg);
+	server_open(&s, INET, 5);
+	sender.fd = server_connect(&s, &c, NULL, both());
+	park_open(&park);
+	start(&sender.thread, send_parked, &sender);
+	check(park_taken(&park));
+	for (i = 0; i < CALLS; i++) {
+		call[i].fd = sender.fd;
+		start(&call[i].thread, getpeername_parked, &call[i]);
+	}
+	/* Whether they wait inside already or come later: they get one of two answers. */
+	start(&unloader, unloading, &err);
+	if (!strcmp(((const struct mechanism *)arg)->name, "ftrace"))
+		check(leaving());
+	park_free(&park);
+	pthread_join(sender.thread, NULL);
+	for (i = 0; i < CALLS; i++) {
+		pthread_join(call[i].thread, NULL);
+		check(either(call[i].text, V4_TEXT, server_sees(&s, &c)));
+	}
+	pthread_join(unloader, NULL);
+	check_num(sender.ret, 1);
+	check_num(err, 0);
+	check(!toa_loaded());
+	check_str(peer_of(sender.fd), server_sees(&s, &c));
+	park_close(&park);
+	if (toa_loaded())
+		toa_unload();
+}
+
+/*
+ * Other modules' sockopts
+ */
+
+enum { HELD = 4711, IPT_SO_GET_INFO = 64, IP_VS_SO_GET_VERSION = 64 + 1024 + 64 };
+
+struct other {
+	int number;
+	char first[32];
+};
+
+static struct other others[3];
+static int others_count;
+
+static const char *answer_of(int fd, int number)
+{
+	char buf[256] = "filter";
+	socklen_t len = 84;	/* of struct ipt_getinfo */
+
+	if (number == IP_VS_SO_GET_VERSION)
+		len = 64;
+	return getsockopt(fd, IPPROTO_IP, number, buf, &len) ? error_name(errno) : "answers";
+}
+
+static void *asking_others(void *arg)
+{
+	struct asker *a = arg;
+
+	for (; go_on(); a->rounds++) {
+		const struct other *o = &others[a->rounds % others_count];
+		const char *got = answer_of(a->fd, o->number);
+
+		if (strcmp(got, o->first))
+			not_right(a, got);
+	}
+	return NULL;
+}
+
+static void add_other(int number)
+{
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+	struct other *o = &others[others_count];
+
+	o->number = number;
+	snprintf(o->first, sizeof(o->first), "%s", answer_of(fd, number));
+	close(fd);
+	others_count += strcmp(o->first, "ENOPROTOOPT") != 0;
+	test_note("sockopt %d: %s", number, o->first);
+}
+
+static void never_fail(const void *arg)
+{
+	/* A bare load and unload has all of the window. */
+	struct cycler cycler = { .m = arg, .cycles = (cycles + 4) / 5 };
+	struct asker ask[4] = { 0 };
+	int i;
+
+	if (!holder_exists())
+		test_fail(__FILE__, __LINE__, "no toa_holder.ko");
+	require(holder_load("sockopt=4711") == 0);
+	if (system("modprobe iptable_filter 2>/dev/null; modprobe ip_vs 2>/dev/null"))
+		test_note("not all of iptables and IPVS is there");
+	others_count = 0;
+	add_other(HELD);
+	add_other(IPT_SO_GET_INFO);
+	add_other(IP_VS_SO_GET_VERSION);
+	check(others_count >= 1);
+	check_str(others[0].first, "EPERM");
+	load_or_skip(arg);
+	must_unload();
+	stopping = 0;
+	for (i = 0; i < 4; i++) {
+		ask[i].fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+		start(&ask[i].thread, asking_others, &ask[i]);
+	}
+	start(&cycler.thread, cycling, &cycler);
+	pthread_join(cycler.thread, NULL);
+	finish(ask, 4);
+	check_num(cycler.failed, 0);
+	check_num(holder_unload(), 0);
+}
+
+/*
+ * Other probes on the same functions
+ */
+
+static const char *const functions[] = {
+	"inet_getname", "tcp_v4_syn_recv_sock", "tcp_conn_request", "inet_sock_destruct",
+	"tcp_disconnect",
+};
+
+enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
+
+static void trace(const char *format, ...)
+{
+	char line[256];
+	va_list ap;
+	int fd = open(TRACING "kprobe_events", O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	if (fd < 0)
+		test_skip("no " TRACING "kprobe_events");
+	if (write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+		test_fail(__FILE__, __LINE__, "cannot write '%s'", line);
+	close(fd);
+}
+
+static void probes_add(void)
+{
+	int i;
+
+	for (i = 0; i < FUNCTIONS; i++) {
+		trace("p:toatest/p%d %s", i, functions[i]);
+		trace("r:toatest/r%d %s", i, functions[i]);
+	}
+	write_file(TRACING "events/toatest/enable", "1");
+}
+
+static void probes_remove(void)
+{
+	int i;
+
+	write_file(TRACING "events/toatest/enable", "0");
+	for (i = 0; i < FUNCTIONS; i++) {
+		trace("-:toatest/p%d", i);
+		trace("-:toatest/r%d", i);
+	}
+	write_file(TRACING "trace", "");
+}
+
+/* All of them have been hit more often than they had by @hits, and their number is kept there. */
+static void probes_hit(long hits[2][FUNCTIONS])
+{
+	static char text[8192];
+	char *line, *rest = text;
+	int seen = 0;
+
+	require(read_file(TRACING "kprobe_profile", text, sizeof(text)));
+	while ((line = strsep(&rest, "\n"))) {
+		char kind;
+		long count;
+		int i;
+
+		if (sscanf(line, " %c%d %ld", &kind, &i, &count) != 3 || i >= FUNCTIONS ||
+		    (kind != 'p' && kind != 'r'))
+			continue;
+		if (count <= hits[kind == 'r'][i])
+			test_fail(__FILE__, __LINE__, "%s: %ld hits as before", functions[i],
+				  count);
+		hits[kind == 'r'][i] = count;
+		seen++;
+	}
+	check_num(seen, 2 * FUNCTIONS);
+}
+
+/* Pass all functions. */
+static void pass(bool loaded)
+{
+	struct sockaddr_in none = { .sin_family = AF_UNSPEC };
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, both(), NULL);
+	check_str(peer_of(fd), loaded ? V4_TEXT : server_sees(&s, &c));
+	check_str(nat64_of(fd), loaded ? V6_TEXT : "ENOPROTOOPT");
+	check(connect(fd, (struct sockaddr *)&none, sizeof(none)) == 0);
+	reset(fd);
+	reset(s.fd);
+}
+
+static void probes_before(const void *arg)
+{
+	long hits[2][FUNCTIONS] = { { 0 } };
+
+	probes_add();
+	load_or_skip(arg);
+	pass(true);
+	probes_hit(hits);
+	must_unload();
+	pass(false);
+	probes_hit(hits);
+	probes_remove();
+}
+
+static void probes_after(const void *arg)
+{
+	long hits[2][FUNCTIONS] = { { 0 } };
+
+	load_or_skip(arg);
+	pass(true);
+	probes_add();
+	pass(true);
+	probes_hit(hits);
+	must_unload();
+	pass(false);
+	probes_hit(hits);
+	must_load((const struct mechanism *)arg);
+	pass(true);
+	probes_hit(hits);
+	probes_remove();
+	pass(true);
+	must_unload();
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int i;
+
+	if (argc > 1 && atoi(argv[1]) > 0) {
+		cycles = atoi(argv[1]);
+		argv[1] = argv[0];
+		argv++;
+		argc--;
+	}
+	for (i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++) {
+		const struct mechanism *m = &mechanisms[i];
+
+		test_add(inside_getsockopt, m, "call inside getsockopt, %s", m->name);
+		test_add(inside_getpeername, m, "calls inside getpeername, %s", m->name);
+		test_add(probes_before, m, "others' probes before the load, %s", m->name);
+		test_add(probes_after, m, "others' probes after the load, %s", m->name);
+		test_add(never_fail, m, "other sockopts never fail, %s", m->name);
+		test_add(under_traffic, m, "loads and unloads under traffic, %s", m->name);
+	}
+	return bare_main("unload", argc, argv);
+}
