@@ -9,9 +9,39 @@ all: ## build toa.ko for the running kernel (KDIR=... for another, DEBUG=1 for t
 clean: ## remove what was built
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
 
-install: all ## install for the kernel it was built for, and run depmod
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
-	depmod
+# Where the tools go: $(DESTDIR)$(PREFIX)/sbin and so on. The module goes to
+# $(DESTDIR)/lib/modules/RELEASE.
+PREFIX ?= /usr
+RELEASE = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
+CONF = $(DESTDIR)/etc/modprobe.d/toa.conf
+
+install: all install-tools ## install the module for the kernel it was built for, toactl, man pages
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
+	depmod $(if $(DESTDIR),-b $(DESTDIR)) $(RELEASE)
+
+install-tools:
+	install -D -m 755 tools/toactl $(DESTDIR)$(PREFIX)/sbin/toactl
+	install -D -m 644 man/toactl.8 $(DESTDIR)$(PREFIX)/share/man/man8/toactl.8
+	install -D -m 644 man/toa.4 $(DESTDIR)$(PREFIX)/share/man/man4/toa.4
+	install -D -m 644 toa.h $(DESTDIR)$(PREFIX)/include/toa.h
+	test -e $(CONF) || install -D -m 644 packaging/toa.conf $(CONF)
+
+uninstall: ## take away what install put there (a toa.conf that was changed stays)
+	rm -f $(foreach dir,extra updates,$(DESTDIR)/lib/modules/$(RELEASE)/$(dir)/toa.ko*)
+	depmod $(if $(DESTDIR),-b $(DESTDIR)) $(RELEASE)
+	rm -f $(DESTDIR)$(PREFIX)/sbin/toactl $(DESTDIR)$(PREFIX)/share/man/man8/toactl.8 \
+		$(DESTDIR)$(PREFIX)/share/man/man4/toa.4 $(DESTDIR)$(PREFIX)/include/toa.h
+	! cmp -s packaging/toa.conf $(CONF) || rm $(CONF)
+
+sign: ## sign toa.ko for Secure Boot (KEY=private.pem CERT=certificate.der)
+	$(if $(and $(KEY),$(CERT)),,$(error usage: make sign KEY=private.pem CERT=certificate.der))
+	$(KDIR)/scripts/sign-file sha256 $(KEY) $(CERT) toa.ko
+
+deb: ## build toa-dkms and toa-utils for Debian and Ubuntu, into build/
+	scripts/package deb
+
+rpm: ## build toa-dkms and toa-utils for RHEL and its like, into build/
+	scripts/package rpm
 
 check: ## run the tests, in QEMU (KERNELS="6.1 6.12 ..." picks kernels)
 	scripts/check
@@ -35,3 +65,4 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 .PHONY: all clean install check check-all mutants fuzz bench demo help
+.PHONY: install-tools uninstall sign deb rpm
