@@ -316,7 +316,7 @@ int toa_ftrace_attach(enum toa_hook hook)
 	ops->flags = TOA_FTRACE_FLAGS;
 	err = set_filter(hook);
 	if (!err)
-		err = register_ftrace_function(ops);
+		err = toa_fails() ? -ENOMEM : register_ftrace_function(ops);
 	/* A BPF trampoline is changing places. */
 	while (err == -EAGAIN && tries--) {
 		msleep(20);

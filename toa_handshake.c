@@ -175,8 +175,8 @@ int __init toa_handshake_init(void)
 	if (!toa_syn_slots)
 		return 0;
 	count = roundup_pow_of_two(toa_syn_slots) / 2 ?: 1;
-	slots = vzalloc(sizeof(*slots) * toa_syn_slots);
-	buckets = vzalloc(sizeof(*buckets) * count);
+	slots = toa_fails() ? NULL : vzalloc(sizeof(*slots) * toa_syn_slots);
+	buckets = toa_fails() ? NULL : vzalloc(sizeof(*buckets) * count);
 	if (!slots || !buckets) {
 		pr_err("no memory for %u handshake slots: lower the parameter syn_slots\n",
 		       toa_syn_slots);

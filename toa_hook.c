@@ -75,7 +75,8 @@ static bool __init is_lacking(enum toa_hook hook)
 
 static int attach(enum toa_hook hook, enum mechanism how)
 {
-	int err = how == FTRACE ? toa_ftrace_attach(hook) : toa_kprobe_attach(hook);
+	int err = toa_fails() ? -ENOMEM :
+		  how == FTRACE ? toa_ftrace_attach(hook) : toa_kprobe_attach(hook);
 
 	if (!err)
 		attached[hook] = how;

@@ -30,6 +30,17 @@ extern unsigned int toa_table_max;
 			pr_info_ratelimited(fmt, ##__VA_ARGS__); \
 	} while (0)
 
+/* toa_debug.c: only in DEBUG builds */
+
+#ifdef TOA_DEBUG
+bool toa_fails(void);
+#else
+static inline bool toa_fails(void)
+{
+	return false;
+}
+#endif
+
 static inline u32 toa_seconds(void)
 {
 	return jiffies / HZ;
@@ -171,6 +182,10 @@ void toa_table_remove(const struct sock *sk);
 bool toa_table_has(const struct sock *sk);
 bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs);
 void toa_table_purge(u32 net);
+#ifdef TOA_DEBUG
+bool toa_table_insert_synthetic(unsigned int number);
+void toa_table_remove_synthetic(unsigned int number);
+#endif
 
 /* toa_trust.c */
 

@@ -92,7 +92,7 @@ static struct nf_sockopt_ops nat64_ops = {
  */
 int __init toa_nat64_init(void)
 {
-	int err = nf_register_sockopt(&nat64_ops);
+	int err = toa_fails() ? -ENOMEM : nf_register_sockopt(&nat64_ops);
 
 	if (err == -EBUSY)
 		pr_err("getsockopt number %d is taken, by another TOA module? Unload it first\n",

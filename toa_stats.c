@@ -91,7 +91,7 @@ TOA_PROC_SEQ_OPS(stats_ops, stats_open, single_release);
  */
 int __init toa_stats_init(void)
 {
-	if (proc_create("toa_stats", 0444, init_net.proc_net, &stats_ops))
+	if (!toa_fails() && proc_create("toa_stats", 0444, init_net.proc_net, &stats_ops))
 		return 0;
 	pr_err("cannot create /proc/net/toa_stats: is memory short?\n");
 	return -ENOMEM;

@@ -100,7 +100,8 @@ static unsigned int bits_of(const struct toa_table *t)
 
 static struct toa_table *table_alloc(unsigned int bits)
 {
-	struct toa_table *t = toa_kvzalloc(sizeof(*t) + (sizeof(t->head[0]) << bits));
+	struct toa_table *t = toa_fails() ? NULL :
+			      toa_kvzalloc(sizeof(*t) + (sizeof(t->head[0]) << bits));
 	unsigned long i;
 
 	if (!t)
@@ -158,7 +159,7 @@ static void pool_work_fn(struct work_struct *work)
 	struct toa_entry *e;
 
 	while (READ_ONCE(pool_count) < POOL_ENTRIES / 2) {
-		e = kmem_cache_alloc(cache, GFP_KERNEL);
+		e = toa_fails() ? NULL : kmem_cache_alloc(cache, GFP_KERNEL);
 		if (!e)
 			break;
 		pool_push(e);
@@ -177,6 +178,8 @@ static struct toa_entry *entry_alloc(void)
 {
 	struct toa_entry *e;
 
+	if (toa_fails())
+		return NULL;
 	if (!need_pool())
 		return kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN);
 	e = pool_pop();
@@ -429,6 +432,45 @@ static void link_locked(struct toa_entry *e, u64 hash)
 	rcu_assign_pointer(*bucket, e);
 }
 
+/* Return: an entry, or NULL; then it is counted why. */
+static struct toa_entry *entry_new(void)
+{
+	struct toa_entry *e;
+
+	if ((unsigned int)atomic_inc_return(&entries) > READ_ONCE(toa_table_max)) {
+		toa_stat_inc(TOA_STAT_TABLE_FULL);
+	} else {
+		e = entry_alloc();
+		if (e)
+			return e;
+		toa_stat_inc(TOA_STAT_ALLOC_FAILED);
+	}
+	atomic_dec(&entries);
+	return NULL;
+}
+
+/* Put an entry, filled but for @sk, in the place of what is there under this address. */
+static void entry_put(struct toa_entry *e, const struct sock *sk)
+{
+	u64 hash = toa_hash(sk);
+	struct toa_entry *stale;
+	unsigned long flags;
+
+	/* Readers who still stand on the entry's last life see the socket last. */
+	smp_store_release(&e->sk, sk);
+	if (e->addrs.have & TOA_HAVE_V6)
+		toa_stat_inc(TOA_STAT_IP6_ALLOC);
+
+	raw_spin_lock_irqsave(lock_of(hash), flags);
+	stale = unlink_locked(sk, hash);
+	link_locked(e, hash);
+	raw_spin_unlock_irqrestore(lock_of(hash), flags);
+	if (unlikely((unsigned int)atomic_read(&entries) >> bits_of(READ_ONCE(toa_table))))
+		schedule_work(&grow_work);
+	if (stale)
+		entry_free(stale);
+}
+
 /**
  * toa_table_insert() - remember the real client of a new connection
  * @sk:    the new socket, locked, not yet seen by any other
@@ -442,45 +484,19 @@ static void link_locked(struct toa_entry *e, u64 hash)
  */
 bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *addrs)
 {
-	struct toa_entry *e, *stale;
-	u64 hash = toa_hash(sk);
-	unsigned long flags;
-	unsigned int count;
+	struct toa_entry *e = entry_new();
 
-	count = atomic_inc_return(&entries);
-	if (count > READ_ONCE(toa_table_max)) {
-		toa_stat_inc(TOA_STAT_TABLE_FULL);
-		goto refused;
-	}
-	e = entry_alloc();
 	if (!e) {
-		toa_stat_inc(TOA_STAT_ALLOC_FAILED);
-		goto refused;
+		/* What is there under this address was another connection's. */
+		toa_table_remove(sk);
+		return false;
 	}
 	e->net = toa_net_id(sock_net(sk));
 	e->born = toa_seconds();
 	tuple_of(sk, ipv4, &e->tuple);
 	e->addrs = *addrs;
-	/* Readers who still stand on the entry's last life see the socket last. */
-	smp_store_release(&e->sk, sk);
-	if (addrs->have & TOA_HAVE_V6)
-		toa_stat_inc(TOA_STAT_IP6_ALLOC);
-
-	raw_spin_lock_irqsave(lock_of(hash), flags);
-	stale = unlink_locked(sk, hash);
-	link_locked(e, hash);
-	raw_spin_unlock_irqrestore(lock_of(hash), flags);
-	if (unlikely(count >> bits_of(READ_ONCE(toa_table))))
-		schedule_work(&grow_work);
-	if (stale)
-		entry_free(stale);
+	entry_put(e, sk);
 	return true;
-
-refused:
-	atomic_dec(&entries);
-	/* What is there under this address was another connection's. */
-	toa_table_remove(sk);
-	return false;
 }
 
 /**
@@ -503,6 +519,51 @@ void toa_table_remove(const struct sock *sk)
 	if (e)
 		entry_free(e);
 }
+
+#ifdef TOA_DEBUG
+/* An address that no socket has. */
+static const struct sock *synthetic_sock(unsigned int number)
+{
+	return (const struct sock *)((number + 1UL) * L1_CACHE_BYTES);
+}
+
+/**
+ * toa_table_insert_synthetic() - insert an entry that belongs to no connection
+ * @number: which
+ *
+ * Context: process.
+ * Return: true if it was inserted.
+ */
+bool toa_table_insert_synthetic(unsigned int number)
+{
+	struct toa_entry *e = entry_new();
+
+	if (!e)
+		return false;
+	e->net = toa_net_id(&init_net);
+	e->born = toa_seconds();
+	memset(&e->tuple, 0, sizeof(e->tuple));
+	memset(&e->addrs, 0, sizeof(e->addrs));
+	set_mapped(&e->tuple.laddr, htonl(0xc0000201));
+	set_mapped(&e->tuple.raddr, htonl(0xc0000202));
+	e->addrs.v4_addr = htonl(0xc6120000 + (number & 0x1ffff));
+	e->addrs.v4_port = htons(number >> 17);
+	e->addrs.have = TOA_HAVE_V4;
+	entry_put(e, synthetic_sock(number));
+	return true;
+}
+
+/**
+ * toa_table_remove_synthetic() - remove it
+ * @number: which
+ *
+ * Context: process.
+ */
+void toa_table_remove_synthetic(unsigned int number)
+{
+	toa_table_remove(synthetic_sock(number));
+}
+#endif
 
 /*
  * Walking: in the order of the hashes, so that neither growing nor removing in between hides or
@@ -701,7 +762,8 @@ static const struct seq_operations table_seq_ops = {
 
 static int table_open(struct inode *inode, struct file *file)
 {
-	struct reader *r = __seq_open_private(file, &table_seq_ops, sizeof(*r));
+	struct reader *r = toa_fails() ? NULL :
+			   __seq_open_private(file, &table_seq_ops, sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
@@ -721,7 +783,8 @@ static int __net_init net_init(struct net *net)
 	/* The initial namespace shows the whole host. Mode 0440: who talks to whom is private. */
 	unsigned long shown = net_eq(net, &init_net) ? 0 : toa_net_id(net);
 
-	if (proc_create_data("toa_table", 0440, net->proc_net, &table_ops, (void *)shown))
+	if (!toa_fails() && proc_create_data("toa_table", 0440, net->proc_net, &table_ops,
+					     (void *)shown))
 		return 0;
 	if (net_eq(net, &init_net))
 		return -ENOMEM;
@@ -773,8 +836,9 @@ int __init toa_table_init(void)
 	for (i = 0; i < ARRAY_SIZE(locks); i++)
 		raw_spin_lock_init(&locks[i].lock);
 
-	cache = kmem_cache_create("toa_entry", sizeof(struct toa_entry), 0, SLAB_TYPESAFE_BY_RCU,
-				  NULL);
+	if (!toa_fails())
+		cache = kmem_cache_create("toa_entry", sizeof(struct toa_entry), 0,
+					  SLAB_TYPESAFE_BY_RCU, NULL);
 	if (!cache)
 		goto no_cache;
 	t = table_alloc(TABLE_BITS_MIN);
@@ -783,7 +847,7 @@ int __init toa_table_init(void)
 	toa_table = t;
 	if (TOA_PREEMPT_RT)
 		pool_work_fn(NULL);
-	err = register_pernet_subsys(&net_ops);
+	err = toa_fails() ? -ENOMEM : register_pernet_subsys(&net_ops);
 	if (!err)
 		return 0;
 	pr_err("cannot create /proc/net/toa_table (error %d): is memory short?\n", err);

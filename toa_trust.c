@@ -236,7 +236,7 @@ static void list_free(struct toa_trust *list)
 /* The items, with a comma between them: what the parameter shows. */
 static char *text_of(const char *text)
 {
-	char *copy = toa_kvzalloc(strlen(text) + 1), *to = copy;
+	char *copy = toa_fails() ? NULL : toa_kvzalloc(strlen(text) + 1), *to = copy;
 	const char *p;
 	size_t len;
 
@@ -264,8 +264,8 @@ static struct toa_trust *list_of(const char *text)
 		count[memchr(p, ':', len) ? IPV6 : IPV4]++;
 	if (!count[IPV4] && !count[IPV6])
 		return NULL;
-	list = toa_kvzalloc(sizeof(*list) +
-			    sizeof(list->span[0]) * (count[IPV4] + count[IPV6]));
+	list = toa_fails() ? NULL :
+	       toa_kvzalloc(sizeof(*list) + sizeof(list->span[0]) * (count[IPV4] + count[IPV6]));
 	if (!list)
 		return ERR_PTR(-ENOMEM);
 	list->part[IPV6].begin = count[IPV4];
@@ -296,8 +296,11 @@ static int trusted_set(const char *text, const struct kernel_param *kp)
 		return -E2BIG;
 	}
 	list = list_of(text);
-	if (IS_ERR(list))
+	if (IS_ERR(list)) {
+		if (PTR_ERR(list) == -ENOMEM)
+			pr_err("trusted: no memory for the list\n");
 		return PTR_ERR(list);
+	}
 	rcu_assign_pointer(toa_trust, list);
 	if (old) {
 		synchronize_rcu();

@@ -17,6 +17,10 @@ static int sockopt;
 module_param(sockopt, int, 0444);
 MODULE_PARM_DESC(sockopt, "Hold this getsockopt number of PF_INET");
 
+static bool crowd;
+module_param(crowd, bool, 0444);
+MODULE_PARM_DESC(crowd, "Put many others before it, so that looking for it takes long");
+
 static char *proc;
 module_param(proc, charp, 0444);
 MODULE_PARM_DESC(proc, "Hold this name in /proc/net");
@@ -39,6 +43,36 @@ static struct nf_sockopt_ops held = {
 	.get = hold_get,
 	.owner = THIS_MODULE,
 };
+
+static struct nf_sockopt_ops others[1024];
+static int others_count;
+
+static void crowd_leave(void)
+{
+	while (others_count > 0)
+		nf_unregister_sockopt(&others[--others_count]);
+}
+
+/* The last one that is registered is looked at first. */
+static int crowd_come(void)
+{
+	for (; others_count < ARRAY_SIZE(others); others_count++) {
+		struct nf_sockopt_ops *ops = &others[others_count];
+		int err;
+
+		ops->pf = PF_INET;
+		ops->get = hold_get;
+		ops->get_optmin = 100000 + others_count;
+		ops->get_optmax = ops->get_optmin + 1;
+		ops->owner = THIS_MODULE;
+		err = nf_register_sockopt(ops);
+		if (err) {
+			crowd_leave();
+			return err;
+		}
+	}
+	return 0;
+}
 
 static int show(struct seq_file *seq, void *v)
 {
@@ -94,8 +128,14 @@ static int __init holder_init(void)
 		err = nf_register_sockopt(&held);
 		if (err)
 			return err;
+		err = crowd ? crowd_come() : 0;
+		if (err) {
+			nf_unregister_sockopt(&held);
+			return err;
+		}
 	}
 	if (proc && !proc_create_single(proc, 0444, init_net.proc_net, show)) {
+		crowd_leave();
 		if (sockopt)
 			nf_unregister_sockopt(&held);
 		return -ENOMEM;
@@ -107,6 +147,7 @@ static void __exit holder_exit(void)
 {
 	if (proc)
 		remove_proc_entry(proc, init_net.proc_net);
+	crowd_leave();
 	if (sockopt)
 		nf_unregister_sockopt(&held);
 }

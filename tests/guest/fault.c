@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What can fail fails, on demand or at random: it costs an address and moves a counter. */
+#include "mod.h"
+#include "park.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MODULE "/toa/toa-debug.ko"
+#define PARAMETER "/sys/module/toa/parameters/"
+#define V4 "198.51.100.7"
+#define V6 "2001:db8::77"
+#define V4_TEXT "198.51.100.7:4321"
+#define V6_TEXT "[2001:db8::77]:8765"
+
+static char lines[65536];
+
+static const struct opts *both(void)
+{
+	static struct opts o;
+
+	o.len = 0;
+	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
+}
+
+static long parameter(const char *name)
+{
+	char path[128], text[64];
+
+	snprintf(path, sizeof(path), PARAMETER "%s", name);
+	return read_file(path, text, sizeof(text)) ? strtol(text, NULL, 10) : -1;
+}
+
+static void set(const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), PARAMETER "%s", name);
+	write_file(path, value);
+}
+
+static void ensure_unloaded(void)
+{
+	if (toa_loaded())
+		check_str(error_name(-toa_unload()), error_name(0));
+}
+
+static void works(void)
+{
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, both(), NULL);
+	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
+	reset(fd);
+	fd = server_connect(&s, &c, NULL, both());
+	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
+	reset(fd);
+	reset(s.fd);
+}
+
+/* Load with the Nth step failing: true if it was loaded all the same. */
+static bool load_failing(unsigned int n, const char *params, int *err)
+{
+	char all[256];
+	struct klog k;
+	int count;
+
+	snprintf(all, sizeof(all), "fail=%u debug=0 %s", n, params);
+	klog_start(&k);
+	*err = -toa_load(all);
+	count = klog_lines(&k, "TOA: ", lines, sizeof(lines));
+	if (*err && (count < 1 || strstr(lines, "toa load success")))
+		test_fail(__FILE__, __LINE__, "step %u: %d lines: %s", n, count, lines);
+	return !*err;
+}
+
+/*
+ * Each step of a load
+ */
+
+static void each_step(const void *arg)
+{
+	unsigned int n;
+	int err;
+
+	ensure_unloaded();
+	for (n = 1; n < 100 && !load_failing(n, arg, &err); n++) {
+		if (n == 1 && strstr(lines, "nor the ftrace"))
+			test_skip("this kernel cannot do it");
+		check_str(error_name(err), error_name(ENOMEM));
+		if (toa_loaded() || access("/proc/net/toa_stats", F_OK) == 0 ||
+		    access("/proc/net/toa_table", F_OK) == 0)
+			test_fail(__FILE__, __LINE__, "step %u leaves something", n);
+	}
+	test_note("%u steps can fail", n - 1);
+	/* It was not the step that failed without consequence, but that there was none any more. */
+	check(parameter("fail") > 0);
+	check(n > 15);
+	set("fail", "0");
+	works();
+	ensure_unloaded();
+}
+
+/* Without ftrace for one function there is the kprobe. */
+static void falls_back(const void *arg)
+{
+	unsigned int n, fell = 0;
+	int err;
+
+	(void)arg;
+	ensure_unloaded();
+	for (n = 7; n < 12; n++) {
+		if (!load_failing(n, "hook=auto", &err)) {
+			if (strstr(lines, "cannot hook"))
+				test_skip("this kernel has kprobes only");
+			continue;
+		}
+		fell += strstr(lines, "ftrace and kprobes") != NULL;
+		check_num(parameter("fail"), 0);
+		works();
+		ensure_unloaded();
+	}
+	check(fell > 0);
+}
+
+/*
+ * At random, under traffic
+ */
+
+enum { CONNECTIONS = 300 };
+
+static int stopping;
+
+/* Whatever else allocates. */
+static void *disturbing(void *arg)
+{
+	static const char *const lists[] = { "10.9.0.0/16,fd09::/64", "0.0.0.0/0,::/0" };
+	int *rounds = arg;
+	char buf[4096];
+
+	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
+		int fd = open(PARAMETER "trusted", O_WRONLY | O_CLOEXEC);
+
+		if (write(fd, lists[*rounds & 1], strlen(lists[*rounds & 1])) < 0 &&
+		    errno != ENOMEM)
+			test_fail(__FILE__, __LINE__, "trusted");
+		close(fd);
+		fd = open("/proc/net/toa_table", O_RDONLY | O_CLOEXEC);
+		if (fd < 0 && errno != ENOMEM)
+			test_fail(__FILE__, __LINE__, "toa_table");
+		while (fd >= 0 && read(fd, buf, sizeof(buf)) > 0)
+			;
+		if (fd >= 0)
+			close(fd);
+		__atomic_add_fetch(rounds, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void at_random(const void *arg)
+{
+	static struct conn c[CONNECTIONS];
+	static int fd[CONNECTIONS];
+	static bool shown[CONNECTIONS];
+	struct stats before, after;
+	int i, known = 0, rounds = 0;
+	pthread_t thread;
+	struct server s;
+
+	ensure_unloaded();
+	check_str(error_name(-toa_load("debug=0")), error_name(0));
+	/* The table wants to grow on the way. */
+	set("synthetic", "900");
+	server_open(&s, *(const enum kind *)arg, 16);
+	require(stats_get(&before));
+	set("fail_one_in", "3");
+	stopping = 0;
+	require(pthread_create(&thread, NULL, disturbing, &rounds) == 0);
+	for (i = 0; i < CONNECTIONS; i++) {
+		fd[i] = server_connect(&s, &c[i], i & 1 ? both() : NULL, i & 2 ? NULL : both());
+		shown[i] = strcmp(peer_of(fd[i]), server_sees(&s, &c[i])) != 0;
+		known += shown[i];
+	}
+	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	check(rounds > 0);
+	set("fail_one_in", "0");
+	require(stats_get(&after));
+	/* i & 1 or not i & 2: three of four have an address. */
+	check_num(stats_of(&after, "syn_recv_sock_toa") - stats_of(&before, "syn_recv_sock_toa"),
+		  known);
+	check_num(stats_of(&after, "toa_alloc_failed") - stats_of(&before, "toa_alloc_failed"),
+		  CONNECTIONS * 3 / 4 - known);
+	check_num(stats_of(&after, "syn_recv_sock_no_toa") -
+		  stats_of(&before, "syn_recv_sock_no_toa"), CONNECTIONS / 4);
+	check(known > CONNECTIONS / 4 && known < CONNECTIONS * 3 / 4);
+	for (i = 0; i < CONNECTIONS; i++) {
+		check_has(&s, &c[i], fd[i], shown[i] ? V4_TEXT : NULL, shown[i] ? V6_TEXT : NULL);
+		if (i % 10 == 0)
+			check(data_flows(&c[i], fd[i]));
+		reset(fd[i]);
+	}
+	test_note("%d allocations failed", CONNECTIONS * 3 / 4 - known);
+	set("synthetic", "0");
+	set("trusted", "\n");
+	check(table_empties());
+	check(stats_balanced());
+	works();
+	ensure_unloaded();
+}
+
+/* A namespace comes into being without its file, or with it. */
+static void namespaces(const void *arg)
+{
+	int i, with = 0;
+
+	(void)arg;
+	ensure_unloaded();
+	check_str(error_name(-toa_load("debug=0")), error_name(0));
+	set("fail_one_in", "2");
+	for (i = 0; i < 10; i++) {
+		struct ns ns;
+
+		ns_new(&ns);
+		ns_enter(&ns);
+		with += access("/proc/self/net/toa_table", F_OK) == 0;
+		ns_leave();
+		ns_free(&ns);
+	}
+	check(with > 0 && with < 10);
+	set("fail_one_in", "0");
+	works();
+	ensure_unloaded();
+}
+
+/*
+ * Many threads inside getpeername
+ */
+
+enum { THREADS = 4096 };
+
+static struct {
+	pthread_t thread;
+	bool right;
+} asked[THREADS];
+
+static int asked_fd, returned;
+
+static void *send_parked(void *arg)
+{
+	struct park *park = arg;
+
+	return (void *)(long)send(asked_fd, park->page, 1, MSG_NOSIGNAL);
+}
+
+static void *ask(void *arg)
+{
+	bool *right = arg;
+
+	*right = !strcmp(peer_of(asked_fd), V4_TEXT);
+	__atomic_add_fetch(&returned, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* Threads of this process that wait for what cannot be interrupted. */
+static int waiting(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	int count = 0;
+
+	require(dir);
+	while ((entry = readdir(dir))) {
+		char path[300], text[256], *p;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/stat", entry->d_name);
+		if (entry->d_name[0] == '.' || !read_file(path, text, sizeof(text)))
+			continue;
+		p = strrchr(text, ')');
+		count += p && p[2] == 'D';
+	}
+	closedir(dir);
+	return count;
+}
+
+static void many_inside(const void *arg)
+{
+	struct stats before;
+	pthread_attr_t attr;
+	struct park park;
+	pthread_t sender;
+	struct server s;
+	struct conn c;
+	int i, started, right = 0;
+	void *sent;
+
+	ensure_unloaded();
+	check_str(error_name(-toa_load(arg)), error_name(0));
+	server_open(&s, INET, 5);
+	asked_fd = server_connect(&s, &c, NULL, both());
+	require(stats_get(&before));
+	returned = 0;
+	/* send() holds the socket's lock until its data comes. */
+	park_open(&park);
+	require(pthread_create(&sender, NULL, send_parked, &park) == 0);
+	check(park_taken(&park));
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 65536);
+	for (started = 0; started < THREADS; started++)
+		if (pthread_create(&asked[started].thread, &attr, ask, &asked[started].right))
+			break;
+	check_num(started, THREADS);
+	for (i = 0; i < 600 && !__atomic_load_n(&returned, __ATOMIC_RELAXED); i++) {
+		if (waiting() >= started)
+			break;
+		usleep(100000);
+	}
+	if (returned)
+		test_note("getpeername does not wait for the socket's lock on this kernel");
+	else
+		check(waiting() >= started);
+	park_free(&park);
+	pthread_join(sender, &sent);
+	check((long)sent == 1);
+	for (i = 0; i < started; i++) {
+		pthread_join(asked[i].thread, NULL);
+		right += asked[i].right;
+	}
+	check_num(right, started);
+	check_moved(&before, "getname_toa_ok", started);
+	park_close(&park);
+	ensure_unloaded();
+}
+
+int main(int argc, char **argv)
+{
+	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
+
+	setenv("TOA_KO", MODULE, 0);
+	test_add(each_step, "hook=ftrace trusted=10.9.0.0/16,fd09::/64",
+		 "each step of a load, ftrace");
+	test_add(each_step, "hook=kprobe trusted=10.9.0.0/16,fd09::/64",
+		 "each step of a load, kprobes");
+	test_add(falls_back, NULL, "a kprobe in the place of ftrace");
+	test_add(at_random, &kinds[INET], "allocations at random, %s", kind_name[INET]);
+	test_add(at_random, &kinds[DUAL6], "allocations at random, %s", kind_name[DUAL6]);
+	test_add(namespaces, NULL, "new namespaces");
+	test_add(many_inside, "debug=0 hook=auto", "4096 threads inside getpeername");
+	test_add(many_inside, "debug=0 hook=kprobe", "4096 threads inside getpeername, kprobes");
+	return bare_main("fault", argc, argv);
+}

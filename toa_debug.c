@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * For tests, in DEBUG builds only: faults on demand, and entries without connections.
+ */
+#include "toa_internal.h"
+
+static unsigned int fail;
+module_param(fail, uint, 0644);
+MODULE_PARM_DESC(fail, "Let the Nth step from now on that can fail do so; counts down (default 0: none)");
+
+static unsigned int fail_one_in;
+module_param(fail_one_in, uint, 0644);
+MODULE_PARM_DESC(fail_one_in, "Let one in N steps that can fail do so, at random (default 0: none)");
+
+/**
+ * toa_fails() - asked at each allocation and registration: shall it fail?
+ *
+ * Context: any, takes no lock. Counting is exact while nobody asks at the same time, as at load.
+ */
+bool toa_fails(void)
+{
+	static atomic_t steps = ATOMIC_INIT(0);
+	unsigned int left = READ_ONCE(fail), one_in = READ_ONCE(fail_one_in);
+
+	if (left) {
+		WRITE_ONCE(fail, left - 1);
+		if (left == 1)
+			return true;
+	}
+	/* Not the random numbers of the kernel, which not every context may ask for. */
+	return one_in && ((u32)atomic_inc_return(&steps) * 0x9e3779b1U >> 8) % one_in == 0;
+}
+
+static unsigned int synthetic;
+
+static int synthetic_set(const char *text, const struct kernel_param *kp)
+{
+	unsigned int want;
+	int err = kstrtouint(text, 0, &want);
+
+	if (err)
+		return err;
+	/* At load there is no table yet. */
+	if (!toa_table)
+		return -EAGAIN;
+	while (synthetic < want && toa_table_insert_synthetic(synthetic)) {
+		synthetic++;
+		cond_resched();
+	}
+	while (synthetic > want) {
+		toa_table_remove_synthetic(--synthetic);
+		cond_resched();
+	}
+	return synthetic == want ? 0 : -ENOSPC;
+}
+
+static const struct kernel_param_ops synthetic_ops = {
+	.set = synthetic_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(synthetic, &synthetic_ops, &synthetic, 0644);
+MODULE_PARM_DESC(synthetic, "Entries in the table that belong to no connection (default 0)");
