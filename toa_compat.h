@@ -321,6 +321,10 @@ static inline void toa_synchronize(void)
 
 /* /proc */
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(3, 10, 0)
+#define remove_proc_subtree(name, parent) remove_proc_entry(name, parent)
+#endif
+
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 6, 0)
 #define TOA_PROC_SEQ_OPS(name, open_fn, release_fn) \
 	static const struct proc_ops name = { \

@@ -795,7 +795,8 @@ static int __net_init net_init(struct net *net)
 
 static void __net_exit net_exit(struct net *net)
 {
-	remove_proc_entry("toa_table", net->proc_net);
+	/* Unlike remove_proc_entry(), it does not mind if there was no memory for the file. */
+	remove_proc_subtree("toa_table", net->proc_net);
 	toa_handshake_purge(toa_net_id(net));
 	toa_table_purge(toa_net_id(net));
 }

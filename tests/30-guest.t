@@ -28,7 +28,7 @@ for kernel in $(kernels); do
 	fi
 	mkfifo "$tmp/tap" || exit 1
 	mkdir -p "${LOGS:=$tmp/logs}"
-	scripts/vm --timeout 1800 --log "$LOGS/$kernel.log" "$kernel" >"$tmp/tap" 2>"$tmp/log" </dev/null &
+	scripts/vm --timeout 3600 --test-timeout 900 --log "$LOGS/$kernel.log" "$kernel" >"$tmp/tap" 2>"$tmp/log" </dev/null &
 	vm=$!
 	include "$tmp/tap"
 	complete=$?
