@@ -147,6 +147,13 @@ static inline void toa_module_text(unsigned long *base, unsigned long *size)
 }
 #endif
 
+/*
+ * Tracepoints of modules that are not signed: earlier kernels leave them out without a word.
+ */
+#if defined(CONFIG_TRACEPOINTS) && LINUX_VERSION_CODE >= KERNEL_VERSION(3, 16, 0)
+#define TOA_HAVE_TRACE
+#endif
+
 /* Tasks: io_uring's workers act for an application; kernels before 5.7 have none. */
 
 #ifndef PF_IO_WORKER

@@ -4,6 +4,7 @@
  */
 #include "toa_internal.h"
 #include "toa.h"
+#include "toa_trace.h"
 
 #include <linux/delay.h>
 #include <linux/netfilter.h>
@@ -56,6 +57,7 @@ static int answer(struct sock *sk, void __user *user, int *len)
 		return -EFAULT;
 	*len = size;
 	toa_stat_inc(TOA_STAT_GETNAME_OK);
+	trace_toa_getname(sk, TOA_CALL_GETSOCKOPT, true, &addrs);
 	toa_dbg("getsockopt: [%pI6c]:%u\n", &addrs.v6_addr, ntohs(addrs.v6_port));
 	return 0;
 }

@@ -6,6 +6,7 @@
  * for the answer that getpeername gives.
  */
 #include "toa_path.h"
+#include "toa_trace.h"
 
 #include <linux/bitops.h>
 #include <linux/in.h>
@@ -18,6 +19,7 @@ static void distrust(const struct sk_buff *skb, struct toa_addrs *addrs)
 
 	addrs->have = 0;
 	toa_stat_add(TOA_STAT_UNTRUSTED, count);
+	trace_toa_ignored(skb, TOA_IGNORED_UNTRUSTED);
 	if (toa_is_ipv4(skb))
 		toa_dbg("sender %pI4 is not in trusted=: %u address(es) ignored\n",
 			&ip_hdr(skb)->saddr, count);
@@ -38,6 +40,7 @@ static void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
 	refused = toa_option_parse((const u8 *)(th + 1), th->doff * 4 - sizeof(*th), addrs);
 	if (refused) {
 		toa_stat_add(TOA_STAT_INVALID, refused);
+		trace_toa_ignored(skb, TOA_IGNORED_INVALID);
 		toa_dbg("%s to port %u: %u address(es) that nobody may claim, ignored\n",
 			th->syn ? "SYN" : "segment", ntohs(th->dest), refused);
 	}
@@ -215,8 +218,12 @@ void toa_child_end(const struct sock *child, const bool *own_req, const struct t
 		return;
 	}
 	stored = toa_table_insert(child, toa_is_ipv4(c->skb), &c->addrs);
-	if (stored)
+	if (stored) {
 		toa_stat_inc(TOA_STAT_SYN_RECV_TOA);
+		trace_toa_stored(child, toa_is_ipv4(c->skb), &c->addrs);
+	} else {
+		trace_toa_ignored(c->skb, TOA_IGNORED_LOST);
+	}
 	if (unlikely(READ_ONCE(toa_debug)))
 		report_stored(child, &c->addrs, stored);
 	if (c->slot)
@@ -258,7 +265,8 @@ bool toa_getname_begin(const struct sock *sk)
 	return (!kernel || toa_kernel_getname) && toa_table_has(sk);
 }
 
-static void answer_v4(struct sockaddr_in *sin, const struct toa_addrs *addrs)
+static void answer_v4(const struct sock *sk, struct sockaddr_in *sin,
+		      const struct toa_addrs *addrs)
 {
 	if (!(addrs->have & TOA_HAVE_V4)) {
 		toa_dbg("getpeername: unchanged, [%pI6c]:%u does not fit an AF_INET socket\n",
@@ -268,10 +276,12 @@ static void answer_v4(struct sockaddr_in *sin, const struct toa_addrs *addrs)
 	sin->sin_addr.s_addr = addrs->v4_addr;
 	sin->sin_port = addrs->v4_port;
 	toa_stat_inc(TOA_STAT_GETNAME_OK);
+	trace_toa_getname(sk, TOA_CALL_GETPEERNAME, false, addrs);
 	toa_dbg("getpeername: %pI4:%u\n", &sin->sin_addr, ntohs(sin->sin_port));
 }
 
-static void answer_v6(struct sockaddr_in6 *sin6, const struct toa_addrs *addrs)
+static void answer_v6(const struct sock *sk, struct sockaddr_in6 *sin6,
+		      const struct toa_addrs *addrs)
 {
 	if (addrs->have & TOA_HAVE_V6) {
 		sin6->sin6_addr = addrs->v6_addr;
@@ -283,6 +293,7 @@ static void answer_v6(struct sockaddr_in6 *sin6, const struct toa_addrs *addrs)
 	sin6->sin6_flowinfo = 0;
 	sin6->sin6_scope_id = 0;
 	toa_stat_inc(TOA_STAT_GETNAME_OK);
+	trace_toa_getname(sk, TOA_CALL_GETPEERNAME, addrs->have & TOA_HAVE_V6, addrs);
 	toa_dbg("getpeername: [%pI6c]:%u\n", &sin6->sin6_addr, ntohs(sin6->sin6_port));
 }
 
@@ -301,9 +312,9 @@ void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret)
 	if (ret < 0 || !toa_table_find(sk, &addrs))
 		return;
 	if (uaddr->sa_family == AF_INET)
-		answer_v4((struct sockaddr_in *)uaddr, &addrs);
+		answer_v4(sk, (struct sockaddr_in *)uaddr, &addrs);
 	else if (uaddr->sa_family == AF_INET6)
-		answer_v6((struct sockaddr_in6 *)uaddr, &addrs);
+		answer_v6(sk, (struct sockaddr_in6 *)uaddr, &addrs);
 }
 
 /**

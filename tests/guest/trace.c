@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The tracepoints, through tracefs: they are there, name what happens, and are silent when off. */
+#include "mod.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TRACING "/sys/kernel/tracing"
+#define EVENTS TRACING "/events/toa"
+#define V4 "198.51.100.7"
+#define V6 "2001:db8::77"
+
+static char text[1 << 16];
+
+static void switch_all(const char *on)
+{
+	if (access(EVENTS, F_OK))
+		test_skip("this kernel has no tracepoints of modules, or no tracefs");
+	write_file(EVENTS "/enable", on);
+	write_file(TRACING "/trace", "");
+}
+
+/* Lines of one event that contain a text. */
+static int lines_of(const char *event, const char *what)
+{
+	char *line, *rest;
+	int n = 0;
+
+	require(read_file(TRACING "/trace", text, sizeof(text)));
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		n += *line != '#' && strstr(line, event) && strstr(line, what);
+	return n;
+}
+
+static int connection(const struct server *s, struct conn *c, const struct opts *opts)
+{
+	server_conn(s, c);
+	return server_connect(s, c, opts, NULL);
+}
+
+static void exist(const void *arg)
+{
+	static const char *const event[] = { "toa_stored", "toa_getname", "toa_ignored" };
+	char path[128];
+	unsigned int i;
+
+	(void)arg;
+	switch_all("0");
+	for (i = 0; i < sizeof(event) / sizeof(event[0]); i++) {
+		snprintf(path, sizeof(path), EVENTS "/%s/format", event[i]);
+		check(access(path, R_OK) == 0);
+	}
+}
+
+static void stored(const void *arg)
+{
+	struct opts o = { .len = 0 };
+	struct server s;
+	struct conn c;
+	char want[256];
+
+	(void)arg;
+	server_open(&s, INET, 5);
+	switch_all("1");
+	connection(&s, &c, opt_v6(opt_v4(&o, V4, 4321), V6, 8765));
+	snprintf(want, sizeof(want),
+		 "port=%u balancer=[::ffff:" BALANCER_V4 "]:%u v4=" V4 ":4321 v6=[" V6 "]:8765",
+		 s.port, c.sport);
+	check_num(lines_of("toa_stored:", want), 1);
+	switch_all("0");
+}
+
+static void stored_ipv6(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	char want[256];
+
+	(void)arg;
+	need_ipv6();
+	server_open(&s, INET6, 5);
+	switch_all("1");
+	connection(&s, &c, v6_opt(V6, 8765));
+	snprintf(want, sizeof(want),
+		 "port=%u balancer=[" BALANCER_V6 "]:%u v4=0.0.0.0:0 v6=[" V6 "]:8765",
+		 s.port, c.sport);
+	check_num(lines_of("toa_stored:", want), 1);
+	switch_all("0");
+}
+
+static void getname(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	char want[256];
+	int fd;
+
+	(void)arg;
+	server_open(&s, INET, 5);
+	fd = connection(&s, &c, v4_opt(V4, 4321));
+	switch_all("1");
+	check_str(peer_of(fd), V4 ":4321");
+	snprintf(want, sizeof(want), "call=getpeername port=%u client=[::ffff:" V4 "]:4321",
+		 s.port);
+	check_num(lines_of("toa_getname:", want), 1);
+	switch_all("0");
+}
+
+static void lookup(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	char want[256];
+	int fd;
+
+	(void)arg;
+	server_open(&s, INET, 5);
+	fd = connection(&s, &c, v6_opt(V6, 8765));
+	switch_all("1");
+	check_str(nat64_of(fd), "[" V6 "]:8765");
+	snprintf(want, sizeof(want), "call=getsockopt port=%u client=[" V6 "]:8765", s.port);
+	check_num(lines_of("toa_getname:", want), 1);
+	switch_all("0");
+}
+
+static void ignored(const void *arg)
+{
+	const char *reason = arg;
+	char want[256], what[32];
+	struct server s;
+	struct conn c;
+
+	server_open(&s, INET, 5);
+	switch_all("1");
+	if (strcmp(reason, "untrusted") == 0)
+		write_file("/sys/module/toa/parameters/trusted", "192.0.2.1\n");
+	if (strcmp(reason, "lost") == 0)
+		write_file("/sys/module/toa/parameters/table_max", "0\n");
+	connection(&s, &c, v4_opt(strcmp(reason, "invalid") ? V4 : "127.0.0.1", 4321));
+	write_file("/sys/module/toa/parameters/trusted", "\n");
+	write_file("/sys/module/toa/parameters/table_max", "1048576\n");
+	snprintf(want, sizeof(want), "port=%u balancer=[::ffff:" BALANCER_V4 "]:%u", s.port,
+		 c.sport);
+	snprintf(what, sizeof(what), "reason=%s", reason);
+	check_num(lines_of("toa_ignored:", want), 1);
+	check_num(lines_of("toa_ignored:", what), 1);
+	check_num(lines_of("toa_stored:", want), 0);
+	switch_all("0");
+}
+
+static void off(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	int fd;
+
+	(void)arg;
+	server_open(&s, INET, 5);
+	switch_all("0");
+	fd = connection(&s, &c, v4_opt(V4, 4321));
+	check_str(peer_of(fd), V4 ":4321");
+	check_num(lines_of("toa_", ""), 0);
+}
+
+int main(int argc, char **argv)
+{
+	test_add(exist, NULL, "the events exist");
+	test_add(stored, NULL, "toa_stored, IPv4 connection with both options");
+	test_add(stored_ipv6, NULL, "toa_stored, IPv6 connection");
+	test_add(getname, NULL, "toa_getname, getpeername");
+	test_add(lookup, NULL, "toa_getname, getsockopt");
+	test_add(ignored, "invalid", "toa_ignored, an address nobody may claim");
+	test_add(ignored, "untrusted", "toa_ignored, an untrusted sender");
+	test_add(ignored, "lost", "toa_ignored, the table is full");
+	test_add(off, NULL, "nothing when off");
+	return toa_main("trace", "", argc, argv);
+}
