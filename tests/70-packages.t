@@ -80,6 +80,11 @@ cat >"$guest/boot" <<-'END'
 	cp -R /toa/out/lib/. /lib/ && cp -R /toa/out/etc/. /etc/ && mkdir -p /usr/lib && cp -R /toa/out/usr/lib/. /usr/lib/ || exit 1
 	depmod
 	/toa/out/systemd/ld-linux-x86-64.so.2 --library-path /toa/out/systemd /toa/out/systemd/systemd-modules-load
+	dmesg | grep "TOA: .*toa load success" || exit 1
+	# The same with a file as README.md makes it.
+	rmmod toa && dmesg -c >/dev/null && rm /usr/lib/modules-load.d/toa.conf && mkdir -p /etc/modules-load.d || exit 1
+	echo toa > /etc/modules-load.d/toa.conf
+	/toa/out/systemd/ld-linux-x86-64.so.2 --library-path /toa/out/systemd /toa/out/systemd/systemd-modules-load
 	dmesg | grep "TOA: .*toa load success"
 END
 run "a guest loads it at boot, through modules-load.d" scripts/vm --module none \

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # 80-examples.t: the example servers in C, C++, Python, Go, Rust, Java and Node are built with Debian 12's
-# compilers, and print their real clients in a guest.
+# compilers, and print their real clients in a guest; servers with the example configurations, and
+# tracers, show them too; the examples for monitoring are what they claim to be.
 #
 # Usage: prove tests/80-examples.t
 # Exit status: 0 if all tests passed or were skipped, 1 otherwise.
@@ -29,6 +30,43 @@ built() {
 	in_chroot "$root" -b "$tmp/mnt" sh -ec "cd /mnt/examples/$1; $2"
 }
 
+# Files that only other programs read.
+data() {
+	python3 - "$@" <<-'END'
+		import json, sys, yaml
+		d = json.load(open("examples/grafana/toa.json"))
+		assert d["title"] and d["uid"] and d["schemaVersion"] >= 30
+		ids = [p["id"] for p in d["panels"]]
+		assert len(ids) == len(set(ids)) >= 6
+		for p in d["panels"]:
+		    g = p["gridPos"]
+		    assert p["type"] in ("timeseries", "stat") and 0 <= g["x"] and g["x"] + g["w"] <= 24
+		    assert p["targets"] and all(t["expr"].count("(") == t["expr"].count(")") for t in p["targets"])
+		rules = yaml.safe_load(open("examples/prometheus/alerts.yaml"))["groups"][0]["rules"]
+		assert all(r["alert"] and r["expr"] and r["annotations"]["summary"] for r in rules)
+		import re
+		known = set("toa_" + re.sub("^toa_", "", n) + "_total" for n in
+		            re.findall(r'\] = "([a-z0-9_]+)",', open("toa_stats.c").read()))
+		known |= {"toa_info", "toa_probe_missed_total"}
+		text = open("examples/grafana/toa.json").read() + json.dumps(rules)
+		used = set(re.findall(r"\btoa_[a-z0-9_]+\b", text))
+		assert used <= known, used - known
+		for name in ("kubernetes/daemonset.yaml", "servers/envoy.yaml"):
+		    assert yaml.safe_load(open("examples/" + name))
+	END
+}
+
+if command -v python3 >/dev/null && python3 -c "import yaml" 2>/dev/null; then
+	run "the dashboard, the alert rules and the YAML files are well-formed; their counters exist" data
+else
+	skip "the dashboard, the alert rules and the YAML files" "no Python with yaml"
+fi
+if command -v systemd-analyze >/dev/null; then
+	cp examples/prometheus/toa-textfile.* "$tmp"
+	sed -i 's,^ExecStart=.*,ExecStart=/bin/true,' "$tmp/toa-textfile.service"
+	run "systemd takes the timer" systemd-analyze verify "$tmp/toa-textfile.timer"
+fi
+
 if ! compilers >"$tmp/log" 2>&1; then
 	diag "$tmp/log"
 	skip "examples" "their compilers cannot be had"
@@ -45,6 +83,7 @@ silent "Java: builds without a warning" built java "javac -Xlint:all -Werror Ser
 
 mkdir "$tmp/lb" && cp tests/lb/*.[ch] tests/lb/Makefile tests/lb/topology.sh "$tmp/lb"
 cp tests/examples/guest "$tmp/mnt/examples"
+grep -E '^(perf|bpftrace|trace-cmd) ' README.md >"$tmp/mnt/examples/README.md"
 if need gcc libc6-dev make && quietly make -C "$tmp/lb" toa-lb &&
 	module=$(scripts/build-module 6.1); then
 	scripts/vm --root languages --module "$module" --payload "$tmp/lb:lb" --payload "$tmp/mnt/examples:examples" \
