@@ -186,6 +186,14 @@ static inline void toa_module_text(unsigned long *base, unsigned long *size)
 #define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 #endif
 
+/* Parameters: one that may stand without a value */
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(3, 17, 0)
+#define TOA_PARAM_NOARG .flags = KERNEL_PARAM_OPS_FL_NOARG,
+#else
+#define TOA_PARAM_NOARG
+#endif
+
 /* Lists and CPUs */
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(3, 9, 0)

@@ -20,6 +20,8 @@
 
 extern bool toa_debug;
 extern bool toa_kernel_getname;
+extern bool toa_nat64_getpeername;
+extern struct toa_option_uses toa_option_uses;
 extern unsigned int toa_syn_slots;
 extern unsigned int toa_table_max;
 
@@ -62,6 +64,7 @@ enum toa_stat {
 	TOA_STAT_TABLE_FULL,
 	TOA_STAT_ALLOC_FAILED,
 	TOA_STAT_UNTRUSTED,
+	TOA_STAT_DISAGREE,
 	TOA_STAT_COUNT,
 };
 
@@ -209,6 +212,7 @@ void toa_nat64_exit(void);
 
 /* toa_path.c: the data path is in toa_path.h */
 
+bool toa_shows_v6(const struct sock *sk, const struct toa_addrs *addrs);
 void toa_path_init(void);
 
 /* toa_hook.c: chooses the mechanism for each hook */

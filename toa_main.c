@@ -4,29 +4,155 @@
  */
 #include "toa_internal.h"
 
+#include <linux/moduleparam.h>
 #include <linux/namei.h>
+#include <linux/string.h>
 
 #define TOA_VERSION "1.0.0"
+
+/*
+ * What is written to a parameter is refused, with a line, if it makes no sense; the old value
+ * stays. The kernel holds a lock of the module's parameters around @set and @get.
+ */
+
+/* As the user wrote it, within reason. */
+#define AS_WRITTEN(val) (int)min_t(size_t, strcspn(val, "\n"), 80), val
+
+static int set_bool(const char *val, const struct kernel_param *kp)
+{
+	int err = param_set_bool(val, kp);
+
+	if (err)
+		pr_err("%s=%.*s: must be 0 or 1\n", kp->name, AS_WRITTEN(val));
+	return err;
+}
+
+static const struct kernel_param_ops bool_ops = {
+	TOA_PARAM_NOARG
+	.set = set_bool,
+	.get = param_get_bool,
+};
+
+#define BOOL_PARAM(name, variable) \
+	module_param_cb(name, &bool_ops, &(variable), 0644); \
+	__MODULE_PARM_TYPE(name, "bool")
+
+struct bounded {
+	unsigned int *value;
+	unsigned int min, max;
+};
+
+static int set_bounded(const char *val, const struct kernel_param *kp)
+{
+	const struct bounded *b = kp->arg;
+	unsigned int n;
+
+	if (kstrtouint(val, 0, &n) || n < b->min || n > b->max) {
+		pr_err("%s=%.*s: must be a number from %u to %u\n", kp->name, AS_WRITTEN(val),
+		       b->min, b->max);
+		return -EINVAL;
+	}
+	WRITE_ONCE(*b->value, n);
+	return 0;
+}
+
+static int get_bounded(char *buf, const struct kernel_param *kp)
+{
+	const struct bounded *b = kp->arg;
+
+	return scnprintf(buf, PAGE_SIZE, "%u\n", *b->value);
+}
+
+static const struct kernel_param_ops bounded_ops = {
+	.set = set_bounded,
+	.get = get_bounded,
+};
+
+#define BOUNDED_PARAM(name, variable, least, most, mode) \
+	static struct bounded bounded_##name = { &(variable), least, most }; \
+	module_param_cb(name, &bounded_ops, &bounded_##name, mode); \
+	__MODULE_PARM_TYPE(name, "uint")
+
+struct toa_option_uses toa_option_uses __read_mostly = {
+	.of = { [200] = TOA_USE_V4, [253] = TOA_USE_V6 },
+};
+
+/*
+ * Segments are being parsed meanwhile. A kind is added before another one is taken away, so that
+ * while a balancer's kind is changed both are looked for, and never none.
+ */
+static int set_kinds(const char *val, const struct kernel_param *kp)
+{
+	const u8 use = (unsigned long)kp->arg;
+	u8 kinds[ARRAY_SIZE(toa_option_uses.of)], *of = toa_option_uses.of;
+	unsigned int i;
+
+	if (toa_option_list(val, kinds)) {
+		pr_err("%s=%.*s: must be kinds of TCP options with commas between, up to 255, without those that the kernel uses (0-5, 8, 19, 29, 30, 34, 172, 174)\n",
+		       kp->name, AS_WRITTEN(val));
+		return -EINVAL;
+	}
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i] && !(of[i] & use))
+			WRITE_ONCE(of[i], of[i] | use);
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!kinds[i] && of[i] & use)
+			WRITE_ONCE(of[i], of[i] & ~use);
+	return 0;
+}
+
+static int get_kinds(char *buf, const struct kernel_param *kp)
+{
+	const u8 use = (unsigned long)kp->arg;
+	unsigned int i, len = 0;
+
+	for (i = 0; i < ARRAY_SIZE(toa_option_uses.of); i++)
+		if (toa_option_uses.of[i] & use)
+			len += scnprintf(buf + len, PAGE_SIZE - len, len ? ",%u" : "%u", i);
+	return len + scnprintf(buf + len, PAGE_SIZE - len, "\n");
+}
+
+static const struct kernel_param_ops kinds_ops = {
+	.set = set_kinds,
+	.get = get_kinds,
+};
+
+#define KINDS_PARAM(name, use) \
+	module_param_cb(name, &kinds_ops, (void *)(unsigned long)(use), 0644); \
+	__MODULE_PARM_TYPE(name, "list of kinds")
+
+KINDS_PARAM(opt_ipv4, TOA_USE_V4);
+MODULE_PARM_DESC(opt_ipv4, "TCP options of length 8 with port and IPv4 address: their kinds, with commas between (default 200)");
+
+KINDS_PARAM(opt_ipv6, TOA_USE_V6);
+MODULE_PARM_DESC(opt_ipv6, "TCP options of length 20 with port and IPv6 address: their kinds, with commas between (default 253)");
+
+KINDS_PARAM(opt_hostid, TOA_USE_HOSTID);
+MODULE_PARM_DESC(opt_hostid, "TCP options of length 7 or 19 with a type and an address but no port, as CDNs send: their kinds, with commas between (default none, often 28)");
+
+bool toa_nat64_getpeername __read_mostly = true;
+BOOL_PARAM(nat64_getpeername, toa_nat64_getpeername);
+MODULE_PARM_DESC(nat64_getpeername, "Show IPv6 clients of IPv4 connections to AF_INET6 sockets; if not, only getsockopt does (0 or 1, default 1)");
 
 #ifdef TOA_DEBUG
 bool toa_debug __read_mostly = true;
 #else
 bool toa_debug __read_mostly;
 #endif
-module_param_named(debug, toa_debug, bool, 0644);
+BOOL_PARAM(debug, toa_debug);
 MODULE_PARM_DESC(debug, "One kernel log line, rate-limited, for each decision (0 or 1, default 0)");
 
 bool toa_kernel_getname __read_mostly;
-module_param_named(kernel_getname, toa_kernel_getname, bool, 0644);
+BOOL_PARAM(kernel_getname, toa_kernel_getname);
 MODULE_PARM_DESC(kernel_getname, "Show the real client to servers inside the kernel too, such as NFS (0 or 1, default 0)");
 
 unsigned int toa_syn_slots __read_mostly = 16384;
-module_param_named(syn_slots, toa_syn_slots, uint, 0444);
-MODULE_PARM_DESC(syn_slots, "Handshakes whose SYN carried an address that are kept at once, 112 bytes each (0: do not look at SYNs; default 16384)");
+BOUNDED_PARAM(syn_slots, toa_syn_slots, 0, 1 << 24, 0444);
+MODULE_PARM_DESC(syn_slots, "Handshakes whose SYN carried an address that are kept at once, 112 bytes each (0 to 16777216, 0: do not look at SYNs; default 16384)");
 
 unsigned int toa_table_max __read_mostly = 1 << 20;
-module_param_named(table_max, toa_table_max, uint, 0644);
-MODULE_PARM_DESC(table_max, "Connections with an address that are kept at once (default 1048576)");
+BOUNDED_PARAM(table_max, toa_table_max, 1, 1 << 28, 0644);
+MODULE_PARM_DESC(table_max, "Connections with an address that are kept at once (1 to 268435456, default 1048576)");
 
 char *toa_hook_mode = "auto";
 module_param_named(hook, toa_hook_mode, charp, 0444);
@@ -96,7 +222,7 @@ static void __exit toa_exit(void)
 module_init(toa_init);
 module_exit(toa_exit);
 
-MODULE_DESCRIPTION("TOA: the real client's address behind a layer-4 load balancer, from TCP options 200 and 253");
+MODULE_DESCRIPTION("TOA: the real client's address behind a layer-4 load balancer, from TCP options such as 200 and 253");
 MODULE_AUTHOR("The toa authors");
 MODULE_VERSION(TOA_VERSION);
 MODULE_LICENSE("GPL");

@@ -8,22 +8,44 @@
 #include "toa_option.h"
 
 #ifdef __KERNEL__
+#include "toa_compat.h"
 #include <linux/string.h>
 #else
 #include <string.h>
+#define READ_ONCE(x) (x)
+#define noinline __attribute__((noinline))
 #endif
 
-/* Kinds of RFC 9293 that have no length byte. */
+/* Kinds of RFC 9293; the first two have no length byte. */
 #define OPT_END 0
 #define OPT_NOP 1
+#define OPT_MSS 2
 
-/* The balancers' options: kind and length together identify them, other senders use the kinds
- * with other lengths.
- */
-#define OPT_SNAT	200
-#define OPT_SNAT_LEN	8
-#define OPT_NAT64	253
-#define OPT_NAT64_LEN	20
+/* The only kind that the kernel's TCP uses and leaves to experiments as well. */
+#define OPT_EXP 254
+
+#define LEN_V4		8	/* kind, length, port, address */
+#define LEN_V6		20
+#define LEN_HOSTID_V4	7	/* kind, length, type, address */
+#define LEN_HOSTID_V6	19
+
+/* All that the kernel's TCP uses: what it reads as its own is no address. */
+static int is_kernels(unsigned int kind)
+{
+	return kind <= 5 ||			/* end, NOP, MSS, window scale, SACK */
+	       kind == 8 ||			/* timestamps */
+	       kind == 19 || kind == 29 ||	/* MD5, TCP-AO */
+	       kind == 30 || kind == 34 ||	/* MPTCP, Fast Open */
+	       kind == 172 || kind == 174;	/* Accurate ECN */
+}
+
+/* An option 254 that the kernel reads as its own, whatever the length: by its first bytes. */
+static int is_kernels_experiment(const __u8 *opt)
+{
+	return opt[0] == OPT_EXP &&
+	       (memcmp(opt + 2, "\xf9\x89", 2) == 0 ||		/* Fast Open, old form */
+		memcmp(opt + 2, "\xe2\xd4\xc3\xd9", 4) == 0);	/* SMC */
+}
 
 /*
  * Addresses that no client of a balancer can have. Believing them would give a forger what rules
@@ -53,53 +75,159 @@ static int v6_claimable(const __u8 *a)
 }
 
 /**
- * toa_option_parse() - find the real client's addresses in the options of one TCP header
- * @opt: the option bytes, from behind the fixed header
- * @len: how many there are, 0 to 40 in a TCP header; any number is safe
- * @out: what was found; only @out->have is written when nothing was
+ * toa_option_list() - read a list of option kinds
+ * @text:  decimal numbers with commas between, or nothing; a newline may stand at the end
+ * @kinds: 256 bytes: 1 for each kind that is in the list, 0 for the others
  *
- * Of each kind the first well-formed option counts. Reading stops at the end-of-options mark
- * and at an option whose length is impossible; what stood before it counts.
+ * Context: any.
+ * Return: 0, or -1 if it is no such list, or has a kind that the kernel's TCP uses; then @kinds is
+ * of no use.
+ */
+int toa_option_list(const char *text, __u8 *kinds)
+{
+	unsigned int kind;
+
+	memset(kinds, 0, 256);
+	if (*text == '\0' || strcmp(text, "\n") == 0)
+		return 0;
+	for (;; text++) {
+		if (*text < '0' || *text > '9')
+			return -1;
+		for (kind = 0; *text >= '0' && *text <= '9' && kind < 256; text++)
+			kind = kind * 10 + (*text - '0');
+		if (kind > 255 || is_kernels(kind))
+			return -1;
+		kinds[kind] = 1;
+		if (*text == '\0' || strcmp(text, "\n") == 0)
+			return 0;
+		if (*text != ',')
+			return -1;
+	}
+}
+
+/* How many bytes of options that Linux puts in front stand here; none of them is of interest. */
+static inline unsigned int usual(const __u8 *opt, unsigned int len)
+{
+	/* NOP NOP timestamps */
+	if (*opt == OPT_NOP) {
+		if (opt[1] != OPT_NOP)
+			return 1;
+		return len >= 12 && memcmp(opt + 2, "\x08\x0a", 2) == 0 ? 12 : 2;
+	}
+	/* MSS SACK-permitted timestamps NOP window-scale */
+	if (len >= 20 && opt[1] == 4 && memcmp(opt + 4, "\4\2\x08\x0a", 4) == 0 &&
+	    memcmp(opt + 16, "\1\3", 2) == 0 && opt[18] == 3)
+		return 20;
+	return 0;
+}
+
+/* Go to the next option whose kind is looked for. Returns what its kind is used for, or 0. */
+static inline unsigned int find(const struct toa_option_uses *uses, const __u8 **opt,
+				unsigned int *len)
+{
+	const __u8 *at = *opt;
+	unsigned int left, size, use;
+
+	for (left = *len; left >= 2; at += size, left -= size) {
+		if (*at <= OPT_MSS) {
+			if (*at == OPT_END)
+				break;
+			size = usual(at, left);
+			if (size)
+				continue;
+		}
+		size = at[1];
+		if (size < 2 || size > left)
+			break;
+		use = READ_ONCE(uses->of[*at]);
+		if (use) {
+			*opt = at;
+			*len = left;
+			return use;
+		}
+	}
+	return 0;
+}
+
+/* Which address an option has, if any: TOA_HAVE_V4 or TOA_HAVE_V6. */
+static inline unsigned int has(unsigned int use, const __u8 *opt)
+{
+	const unsigned int len = opt[1];
+	unsigned int have = 0;
+
+	if ((len == LEN_V4 && use & TOA_USE_V4) || (len == LEN_HOSTID_V4 && use & TOA_USE_HOSTID))
+		have = TOA_HAVE_V4;
+	else if ((len == LEN_V6 && use & TOA_USE_V6) ||
+		 (len == LEN_HOSTID_V6 && use & TOA_USE_HOSTID))
+		have = TOA_HAVE_V6;
+	return have && !is_kernels_experiment(opt) ? have : 0;
+}
+
+/* Take an option's address; false if nobody may claim it. */
+static int take(unsigned int have, const __u8 *opt, __be16 sender_port, struct toa_addrs *out)
+{
+	const int hostid = opt[1] & 1;
+	const __u8 *addr = opt + (hostid ? 3 : 4);
+
+	if (!hostid)
+		memcpy(&sender_port, opt + 2, sizeof(sender_port));
+	if (have == TOA_HAVE_V4) {
+		if (!v4_claimable(addr))
+			return 0;
+		memcpy(&out->v4_addr, addr, sizeof(out->v4_addr));
+		out->v4_port = sender_port;
+		out->v4_kind = opt[0];
+	} else {
+		if (!v6_claimable(addr))
+			return 0;
+		memcpy(&out->v6_addr, addr, sizeof(out->v6_addr));
+		out->v6_port = sender_port;
+		out->v6_kind = opt[0];
+	}
+	out->have |= have;
+	return 1;
+}
+
+/* Not inline, so that a header without an address costs no more than the look at it. */
+static noinline unsigned int collect(const struct toa_option_uses *uses, const __u8 *opt,
+				     unsigned int len, __be16 sender_port, struct toa_addrs *out,
+				     unsigned int use)
+{
+	unsigned int refused = 0, seen = 0, have;
+
+	do {
+		have = has(use, opt) & ~seen;
+		seen |= have;
+		if (have && !take(have, opt, sender_port, out))
+			refused++;
+		len -= opt[1];
+		opt += opt[1];
+		use = find(uses, &opt, &len);
+	} while (use);
+	return refused;
+}
+
+/**
+ * toa_option_parse() - find the real client's addresses in the options of one TCP header
+ * @uses:        which kinds to look for; may change meanwhile
+ * @opt:         the option bytes, from behind the fixed header
+ * @len:         how many there are, 0 to 40 in a TCP header; any number is safe
+ * @sender_port: the segment's source port, network byte order: goes with addresses without a port
+ * @out:         what was found; only @out->have is written when nothing was
+ *
+ * Of each family the first well-formed option counts, whatever its kind. Reading stops at the
+ * end-of-options mark and at an option whose length is impossible; what stood before it counts.
  *
  * Context: any, takes no lock.
  * Return: how many of the options that count named an address nobody may claim; these are not
  * in @out.
  */
-unsigned int toa_option_parse(const __u8 *opt, unsigned int len, struct toa_addrs *out)
+unsigned int toa_option_parse(const struct toa_option_uses *uses, const __u8 *opt,
+			      unsigned int len, __be16 sender_port, struct toa_addrs *out)
 {
-	const __u8 *const end = opt + len;
-	unsigned int refused = 0;
-	__u8 seen = 0;
+	unsigned int use;
 
 	out->have = 0;
-	while (end - opt >= 2 && *opt != OPT_END) {
-		if (*opt == OPT_NOP) {
-			opt++;
-			continue;
-		}
-		if (opt[1] < 2 || opt[1] > end - opt)
-			break;
-		if (opt[0] == OPT_SNAT && opt[1] == OPT_SNAT_LEN && !(seen & TOA_HAVE_V4)) {
-			seen |= TOA_HAVE_V4;
-			if (v4_claimable(opt + 4)) {
-				memcpy(&out->v4_port, opt + 2, sizeof(out->v4_port));
-				memcpy(&out->v4_addr, opt + 4, sizeof(out->v4_addr));
-				out->have |= TOA_HAVE_V4;
-			} else {
-				refused++;
-			}
-		} else if (opt[0] == OPT_NAT64 && opt[1] == OPT_NAT64_LEN &&
-			   !(seen & TOA_HAVE_V6)) {
-			seen |= TOA_HAVE_V6;
-			if (v6_claimable(opt + 4)) {
-				memcpy(&out->v6_port, opt + 2, sizeof(out->v6_port));
-				memcpy(&out->v6_addr, opt + 4, sizeof(out->v6_addr));
-				out->have |= TOA_HAVE_V6;
-			} else {
-				refused++;
-			}
-		}
-		opt += opt[1];
-	}
-	return refused;
+	use = find(uses, &opt, &len);
+	return use ? collect(uses, opt, len, sender_port, out, use) : 0;
 }

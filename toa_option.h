@@ -13,16 +13,33 @@
 #endif
 #include <linux/types.h>
 
+/* What the options of a kind may be. Their length decides, so that a kind may be all of these. */
+#define TOA_USE_V4	0x1	/* length 8: port, IPv4 address */
+#define TOA_USE_V6	0x2	/* length 20: port, IPv6 address */
+#define TOA_USE_HOSTID	0x4	/* length 7: a type, IPv4 address; length 19: a type, IPv6 address */
+
+/**
+ * struct toa_option_uses - which options carry addresses
+ * @of: for each kind, the TOA_USE_ flags, or 0; always 0 for what toa_option_list() refuses
+ */
+struct toa_option_uses {
+	__u8 of[256];
+};
+
 #define TOA_HAVE_V4 0x1
 #define TOA_HAVE_V6 0x2
 
 /**
  * struct toa_addrs - what a segment, or a connection, says about the real client
- * @v6_addr: IPv6 address (option 253), valid if @have has TOA_HAVE_V6
- * @v4_addr: IPv4 address (option 200), valid if @have has TOA_HAVE_V4
- * @v6_port: port that goes with @v6_addr
- * @v4_port: port that goes with @v4_addr
- * @have:    TOA_HAVE_V4, TOA_HAVE_V6, both or 0
+ * @v6_addr:    IPv6 address; this and all v6 fields are valid if @have has TOA_HAVE_V6
+ * @v4_addr:    IPv4 address; this and all v4 fields are valid if @have has TOA_HAVE_V4
+ * @v6_port:    port that goes with @v6_addr
+ * @v4_port:    port that goes with @v4_addr
+ * @have:       TOA_HAVE_V4, TOA_HAVE_V6, both or 0
+ * @v6_kind:    of the option that said so
+ * @v4_kind:    of the option that said so
+ * @v6_segment: where it stood, TOA_SEGMENT_SYN and so on; not set by the parser
+ * @v4_segment: the same
  *
  * Addresses and ports are in network byte order.
  */
@@ -32,8 +49,14 @@ struct toa_addrs {
 	__be16 v6_port;
 	__be16 v4_port;
 	__u8 have;
+	__u8 v6_kind;
+	__u8 v4_kind;
+	__u8 v6_segment:4;
+	__u8 v4_segment:4;
 };
 
-unsigned int toa_option_parse(const __u8 *opt, unsigned int len, struct toa_addrs *out);
+int toa_option_list(const char *text, __u8 *kinds);
+unsigned int toa_option_parse(const struct toa_option_uses *uses, const __u8 *opt,
+			      unsigned int len, __be16 sender_port, struct toa_addrs *out);
 
 #endif /* TOA_OPTION_H */

@@ -6,6 +6,7 @@
  * for the answer that getpeername gives.
  */
 #include "toa_path.h"
+#include "toa.h"
 #include "toa_trace.h"
 
 #include <linux/bitops.h>
@@ -28,6 +29,30 @@ static void distrust(const struct sk_buff *skb, struct toa_addrs *addrs)
 			&ipv6_hdr(skb)->saddr, count);
 }
 
+/* Where an address stood, for TOA_SO_GET_PEER. */
+static u8 segment_of(const struct sk_buff *skb, const struct tcphdr *th)
+{
+	if (th->syn)
+		return TOA_SEGMENT_SYN;
+	return skb->len > th->doff * 4 ? TOA_SEGMENT_DATA : TOA_SEGMENT_ACK;
+}
+
+static void report_read(const struct tcphdr *th, const struct toa_addrs *addrs,
+			unsigned int refused)
+{
+	const char *what = th->syn ? "SYN" : "segment";
+
+	if (refused)
+		toa_dbg("%s to port %u: %u address(es) that nobody may claim, ignored\n", what,
+			ntohs(th->dest), refused);
+	if (addrs->have & TOA_HAVE_V4)
+		toa_dbg("%s to port %u: option %u, %pI4:%u\n", what, ntohs(th->dest),
+			addrs->v4_kind, &addrs->v4_addr, ntohs(addrs->v4_port));
+	if (addrs->have & TOA_HAVE_V6)
+		toa_dbg("%s to port %u: option %u, [%pI6c]:%u\n", what, ntohs(th->dest),
+			addrs->v6_kind, &addrs->v6_addr, ntohs(addrs->v6_port));
+}
+
 /* Parse a segment; count and report what it holds. */
 static void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
 {
@@ -37,19 +62,18 @@ static void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
 	addrs->have = 0;
 	if (th->doff * 4 <= sizeof(*th))
 		return;
-	refused = toa_option_parse((const u8 *)(th + 1), th->doff * 4 - sizeof(*th), addrs);
+	refused = toa_option_parse(&toa_option_uses, (const u8 *)(th + 1),
+				   th->doff * 4 - sizeof(*th), th->source, addrs);
+	if (!addrs->have && !refused)
+		return;
+	addrs->v4_segment = segment_of(skb, th);
+	addrs->v6_segment = addrs->v4_segment;
 	if (refused) {
 		toa_stat_add(TOA_STAT_INVALID, refused);
 		trace_toa_ignored(skb, TOA_IGNORED_INVALID);
-		toa_dbg("%s to port %u: %u address(es) that nobody may claim, ignored\n",
-			th->syn ? "SYN" : "segment", ntohs(th->dest), refused);
 	}
-	if (addrs->have & TOA_HAVE_V4)
-		toa_dbg("%s to port %u: option 200, %pI4:%u\n", th->syn ? "SYN" : "segment",
-			ntohs(th->dest), &addrs->v4_addr, ntohs(addrs->v4_port));
-	if (addrs->have & TOA_HAVE_V6)
-		toa_dbg("%s to port %u: option 253, [%pI6c]:%u\n", th->syn ? "SYN" : "segment",
-			ntohs(th->dest), &addrs->v6_addr, ntohs(addrs->v6_port));
+	if (unlikely(READ_ONCE(toa_debug)))
+		report_read(th, addrs, refused);
 	if (addrs->have && !toa_trust_empty() && !toa_trust_covers(skb))
 		distrust(skb, addrs);
 }
@@ -118,18 +142,39 @@ void toa_child_none(const struct sk_buff *skb)
 	toa_dbg("connection to port %u: no address\n", ntohs(tcp_hdr(skb)->dest));
 }
 
-/* For each kind that the segment lacks, what the SYN said counts. */
-static void merge(struct toa_addrs *addrs, const struct toa_addrs *syn)
+/* For each family that the segment lacks, what the SYN said counts. How many disagree? */
+static u8 merge(struct toa_addrs *addrs, const struct toa_addrs *syn)
 {
+	u8 both = syn->have & addrs->have, disagree = 0;
+
+	if (both & TOA_HAVE_V4)
+		disagree += addrs->v4_addr != syn->v4_addr || addrs->v4_port != syn->v4_port;
+	if (both & TOA_HAVE_V6)
+		disagree += !ipv6_addr_equal(&addrs->v6_addr, &syn->v6_addr) ||
+			    addrs->v6_port != syn->v6_port;
 	if (syn->have & ~addrs->have & TOA_HAVE_V4) {
 		addrs->v4_addr = syn->v4_addr;
 		addrs->v4_port = syn->v4_port;
+		addrs->v4_kind = syn->v4_kind;
+		addrs->v4_segment = syn->v4_segment;
 	}
 	if (syn->have & ~addrs->have & TOA_HAVE_V6) {
 		addrs->v6_addr = syn->v6_addr;
 		addrs->v6_port = syn->v6_port;
+		addrs->v6_kind = syn->v6_kind;
+		addrs->v6_segment = syn->v6_segment;
 	}
 	addrs->have |= syn->have;
+	return disagree;
+}
+
+static void count_disagree(const struct sk_buff *skb, unsigned int count)
+{
+	if (likely(!count))
+		return;
+	toa_stat_add(TOA_STAT_DISAGREE, count);
+	toa_dbg("connection to port %u: another address than in the SYN, the later one counts\n",
+		ntohs(tcp_hdr(skb)->dest));
 }
 
 /**
@@ -146,6 +191,7 @@ void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 	struct toa_flow flow;
 
 	c->slot = NULL;
+	c->disagree = 0;
 	c->skb = skb;
 	read_segment(skb, &c->addrs);
 	if (toa_handshake_idle())
@@ -155,7 +201,7 @@ void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 	flow_of(listener, skb, c->isn, &flow);
 	c->slot = toa_handshake_find(&flow, &syn);
 	if (c->slot)
-		merge(&c->addrs, &syn);
+		c->disagree = merge(&c->addrs, &syn);
 }
 
 /**
@@ -177,7 +223,7 @@ void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
 		return;
 	flow_of(listener, skb, tcp_rsk(req)->rcv_isn, &flow);
 	if (toa_handshake_find(&flow, &syn))
-		merge(&addrs, &syn);
+		count_disagree(skb, merge(&addrs, &syn));
 	toa_handshake_put(&flow, &addrs);
 }
 
@@ -228,6 +274,7 @@ void toa_child_end(const struct sock *child, const bool *own_req, const struct t
 		report_stored(child, &c->addrs, stored);
 	if (c->slot)
 		toa_handshake_release(c->slot, c->isn);
+	count_disagree(c->skb, c->disagree);
 }
 
 /**
@@ -265,12 +312,33 @@ bool toa_getname_begin(const struct sock *sk)
 	return (!kernel || toa_kernel_getname) && toa_table_has(sk);
 }
 
+/**
+ * toa_shows_v6() - does getpeername show the IPv6 client?
+ * @sk:    the socket
+ * @addrs: its entry
+ *
+ * Context: any.
+ * Return: true if there is one and the socket may show it; false says that it is the IPv4 client,
+ * or the balancer if there is none either.
+ */
+bool toa_shows_v6(const struct sock *sk, const struct toa_addrs *addrs)
+{
+	if (!(addrs->have & TOA_HAVE_V6) || sk->sk_family != AF_INET6)
+		return false;
+	return READ_ONCE(toa_nat64_getpeername) || !ipv6_addr_v4mapped(toa_v6_daddr(sk));
+}
+
+static void report_unchanged(const struct toa_addrs *addrs)
+{
+	toa_dbg("getpeername: unchanged, [%pI6c]:%u is not for this socket\n", &addrs->v6_addr,
+		ntohs(addrs->v6_port));
+}
+
 static void answer_v4(const struct sock *sk, struct sockaddr_in *sin,
 		      const struct toa_addrs *addrs)
 {
 	if (!(addrs->have & TOA_HAVE_V4)) {
-		toa_dbg("getpeername: unchanged, [%pI6c]:%u does not fit an AF_INET socket\n",
-			&addrs->v6_addr, ntohs(addrs->v6_port));
+		report_unchanged(addrs);
 		return;
 	}
 	sin->sin_addr.s_addr = addrs->v4_addr;
@@ -283,17 +351,22 @@ static void answer_v4(const struct sock *sk, struct sockaddr_in *sin,
 static void answer_v6(const struct sock *sk, struct sockaddr_in6 *sin6,
 		      const struct toa_addrs *addrs)
 {
-	if (addrs->have & TOA_HAVE_V6) {
+	bool v6 = toa_shows_v6(sk, addrs);
+
+	if (v6) {
 		sin6->sin6_addr = addrs->v6_addr;
 		sin6->sin6_port = addrs->v6_port;
-	} else {
+	} else if (addrs->have & TOA_HAVE_V4) {
 		ipv6_addr_set_v4mapped(addrs->v4_addr, &sin6->sin6_addr);
 		sin6->sin6_port = addrs->v4_port;
+	} else {
+		report_unchanged(addrs);
+		return;
 	}
 	sin6->sin6_flowinfo = 0;
 	sin6->sin6_scope_id = 0;
 	toa_stat_inc(TOA_STAT_GETNAME_OK);
-	trace_toa_getname(sk, TOA_CALL_GETPEERNAME, addrs->have & TOA_HAVE_V6, addrs);
+	trace_toa_getname(sk, TOA_CALL_GETPEERNAME, v6, addrs);
 	toa_dbg("getpeername: [%pI6c]:%u\n", &sin6->sin6_addr, ntohs(sin6->sin6_port));
 }
 

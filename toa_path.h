@@ -19,14 +19,16 @@ struct toa_slot;
 
 /**
  * struct toa_child - what is known of a connection while the kernel makes its socket
- * @addrs: the client's addresses
- * @isn:   of the handshake, if @slot is not NULL
- * @skb:   the segment that completes the handshake
- * @slot:  holds the SYN's addresses, or NULL
+ * @addrs:    the client's addresses
+ * @isn:      of the handshake, if @slot is not NULL
+ * @disagree: how many of the addresses are other ones in the SYN
+ * @skb:      the segment that completes the handshake
+ * @slot:     holds the SYN's addresses, or NULL
  */
 struct toa_child {
 	struct toa_addrs addrs;
 	u32 isn;
+	u8 disagree;
 	const struct sk_buff *skb;
 	struct toa_slot *slot;
 };

@@ -25,6 +25,7 @@ static const char *const stat_name[TOA_STAT_COUNT] = {
 	[TOA_STAT_TABLE_FULL] = "toa_table_full",
 	[TOA_STAT_ALLOC_FAILED] = "toa_alloc_failed",
 	[TOA_STAT_UNTRUSTED] = "toa_untrusted",
+	[TOA_STAT_DISAGREE] = "toa_disagree",
 };
 
 static unsigned long stat_of(int cpu, enum toa_stat stat)

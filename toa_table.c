@@ -746,10 +746,10 @@ static int table_show(struct seq_file *seq, void *v)
 	}
 	if (e->addrs.have & TOA_HAVE_V4) {
 		set_mapped(&mapped, e->addrs.v4_addr);
-		show_line(seq, e, 200, &mapped, e->addrs.v4_port);
+		show_line(seq, e, e->addrs.v4_kind, &mapped, e->addrs.v4_port);
 	}
 	if (e->addrs.have & TOA_HAVE_V6)
-		show_line(seq, e, 253, &e->addrs.v6_addr, e->addrs.v6_port);
+		show_line(seq, e, e->addrs.v6_kind, &e->addrs.v6_addr, e->addrs.v6_port);
 	return 0;
 }
 

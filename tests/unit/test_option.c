@@ -39,6 +39,11 @@ enum {
 #define SACK_OK	"04 02 "
 #define TSTAMP	"08 0a 11 22 33 44 55 66 77 88 "
 
+/* As Linux and Windows lay them out. */
+#define LINUX_SYN MSS SACK_OK TSTAMP NOP "03 03 07 "
+#define LINUX_ACK NOP NOP TSTAMP
+#define WINDOWS_SYN MSS NOP "03 03 08 " NOP NOP SACK_OK
+
 #define SNAT	"c8 08 d4 31 cb 00 71 09 "			/* 203.0.113.9:54321 */
 #define SNAT_2	"c8 08 04 d2 c6 33 64 07 "			/* 198.51.100.7:1234 */
 #define SNAT_LO	"c8 08 04 d2 7f 00 00 01 "			/* 127.0.0.1:1234 */
@@ -49,6 +54,8 @@ enum {
 								/* [2001:db8:7::7]:1234 */
 #define NAT64_LO "fd 14 04 d2 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01 "
 								/* [::1]:1234 */
+
+#define SENDER_PORT	4711
 
 #define NOTHING		.v4 = NULL
 #define IS_SNAT		.v4 = "203.0.113.9", .v4_port = 54321
@@ -80,6 +87,15 @@ static const struct wire_case wire_cases[] = {
 	{ "253 behind the usual options of a SYN", MSS SACK_OK TSTAMP NAT64, IS_NAT64 },
 	{ "200 before the usual options of a SYN", SNAT MSS SACK_OK TSTAMP, IS_SNAT },
 	{ "253 before the usual options of a SYN", NAT64 MSS SACK_OK TSTAMP, IS_NAT64 },
+	{ "200 behind Linux's SYN", LINUX_SYN SNAT, IS_SNAT },
+	{ "253 behind Linux's SYN", LINUX_SYN NAT64, IS_NAT64 },
+	{ "200 before Linux's SYN", SNAT LINUX_SYN, IS_SNAT },
+	{ "200 before and 253 behind Linux's ACK", SNAT LINUX_ACK NAT64, IS_SNAT, IS_NAT64 },
+	{ "253 behind Linux's ACK", LINUX_ACK NAT64, IS_NAT64 },
+	{ "200 behind Windows's SYN", WINDOWS_SYN SNAT, IS_SNAT },
+	{ "Linux's SYN, nothing of ours", LINUX_SYN, NOTHING },
+	{ "Linux's ACK, nothing of ours", LINUX_ACK, NOTHING },
+	{ "Linux's SYN without the last byte", MSS SACK_OK TSTAMP NOP "03 03 ", NOTHING },
 	{ "200 unaligned by 1", NOP SNAT, IS_SNAT },
 	{ "200 unaligned by 2", NOP NOP SNAT, IS_SNAT },
 	{ "200 unaligned by 3", NOP NOP NOP SNAT NOP, IS_SNAT },
@@ -345,26 +361,30 @@ static int wrote_too_much(const struct toa_addrs *addrs)
 	memset(poison, POISON, sizeof(poison));
 	if (!(addrs->have & TOA_HAVE_V4) &&
 	    (memcmp(&addrs->v4_addr, poison, sizeof(addrs->v4_addr)) ||
-	     memcmp(&addrs->v4_port, poison, sizeof(addrs->v4_port))))
+	     memcmp(&addrs->v4_port, poison, sizeof(addrs->v4_port)) || addrs->v4_kind != POISON))
 		return 1;
 	return !(addrs->have & TOA_HAVE_V6) &&
 	       (memcmp(&addrs->v6_addr, poison, sizeof(addrs->v6_addr)) ||
-		memcmp(&addrs->v6_port, poison, sizeof(addrs->v6_port)));
+		memcmp(&addrs->v6_port, poison, sizeof(addrs->v6_port)) ||
+		addrs->v6_kind != POISON);
 }
 
 static int same(const struct toa_addrs *a, const struct toa_addrs *b)
 {
 	if (a->have != b->have)
 		return 0;
-	if (a->have & TOA_HAVE_V4 && (a->v4_addr != b->v4_addr || a->v4_port != b->v4_port))
+	if (a->have & TOA_HAVE_V4 && (a->v4_addr != b->v4_addr || a->v4_port != b->v4_port ||
+				      a->v4_kind != b->v4_kind))
 		return 0;
 	return !(a->have & TOA_HAVE_V6) ||
-	       (memcmp(&a->v6_addr, &b->v6_addr, 16) == 0 && a->v6_port == b->v6_port);
+	       (memcmp(&a->v6_addr, &b->v6_addr, 16) == 0 && a->v6_port == b->v6_port &&
+		a->v6_kind == b->v6_kind);
 }
 
 /* Parses copies at all alignments; true if every result is the expected one. */
-static int gives(const unsigned char *bytes, unsigned int len, const struct toa_addrs *expected,
-		 unsigned int expected_refused)
+static int gives_with(const struct toa_option_uses *uses, const unsigned char *bytes,
+		      unsigned int len, const struct toa_addrs *expected,
+		      unsigned int expected_refused)
 {
 	unsigned int shift, refused;
 	int good = 1;
@@ -376,7 +396,7 @@ static int gives(const unsigned char *bytes, unsigned int len, const struct toa_
 		if (len)
 			memcpy(copy + shift, bytes, len);
 		memset(addrs, POISON, sizeof(*addrs));
-		refused = toa_option_parse(copy + shift, len, addrs);
+		refused = toa_option_parse(uses, copy + shift, len, htons(SENDER_PORT), addrs);
 		if (good && (refused != expected_refused || !same(addrs, expected) ||
 			     wrote_too_much(addrs))) {
 			good = 0;
@@ -392,6 +412,12 @@ static int gives(const unsigned char *bytes, unsigned int len, const struct toa_
 	return good;
 }
 
+static int gives(const unsigned char *bytes, unsigned int len, const struct toa_addrs *expected,
+		 unsigned int expected_refused)
+{
+	return gives_with(&uses_default, bytes, len, expected, expected_refused);
+}
+
 /*
  * Tests
  */
@@ -402,10 +428,12 @@ static void expect(const char *v4, unsigned int v4_port, const char *v6, unsigne
 	memset(expected, 0, sizeof(*expected));
 	if (v4 && inet_pton(AF_INET, v4, &expected->v4_addr) == 1) {
 		expected->have |= TOA_HAVE_V4;
+		expected->v4_kind = 200;
 		expected->v4_port = htons(v4_port);
 	}
 	if (v6 && inet_pton(AF_INET6, v6, &expected->v6_addr) == 1) {
 		expected->have |= TOA_HAVE_V6;
+		expected->v6_kind = 253;
 		expected->v6_port = htons(v6_port);
 	}
 }
@@ -501,7 +529,7 @@ static void test_every_kind_and_length(void)
 			/* Nothing that could be an option stands behind. */
 			if (kind == 1)
 				bytes[1] = 0;
-			if (toa_option_parse(bytes, len < 2 ? 2 : len, &addrs))
+			if (toa_option_parse(&uses_default, bytes, len < 2 ? 2 : len, 0, &addrs))
 				good = 0;
 			if (addrs.have != (kind == 200 && len == 8 ? TOA_HAVE_V4 :
 					   kind == 253 && len == 20 ? TOA_HAVE_V6 : 0))
@@ -552,6 +580,7 @@ static void test_every_byte(void)
 	memcpy(&addrs->v4_port, v4 + 2, 2);
 	memcpy(&addrs->v4_addr, v4 + 4, 4);
 	addrs->have = TOA_HAVE_V4;
+	addrs->v4_kind = 200;
 	report(gives(v4, sizeof(v4), addrs, 0), "200: every byte in its place");
 
 	memset(addrs, 0, sizeof(*addrs));
@@ -560,7 +589,236 @@ static void test_every_byte(void)
 	memcpy(&addrs->v6_port, v6 + 2, 2);
 	memcpy(&addrs->v6_addr, v6 + 4, 16);
 	addrs->have = TOA_HAVE_V6;
+	addrs->v6_kind = 253;
 	report(gives(v6, sizeof(v6), addrs, 0), "253: every byte in its place");
+}
+
+/*
+ * Configurations
+ */
+
+/* @bytes: one option, or several; @v4, @v6 as in &struct wire_case, and the kinds that said so */
+struct uses_case {
+	const char *name;
+	const char *ipv4, *ipv6, *hostid;	/* as the parameters */
+	const char *bytes;
+	const char *v4;
+	unsigned int v4_port, v4_kind;
+	const char *v6;
+	unsigned int v6_port, v6_kind;
+	unsigned int refused;
+};
+
+#define V4_253	"fd 08 d4 31 cb 00 71 09 "
+#define V4_254	"fe 08 d4 31 cb 00 71 09 "
+#define V6_254	"fe 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 "
+#define V6_200	"c8 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 "
+#define HOST_V4	"1c 07 01 cb 00 71 09 "
+#define HOST_V6	"1c 13 02 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 "
+
+#define IS_V4(kind) .v4 = "203.0.113.9", .v4_port = 54321, .v4_kind = kind
+#define IS_V6(kind) .v6 = "2001:db8::9", .v6_port = 54321, .v6_kind = kind
+
+static const struct uses_case uses_cases[] = {
+	{ "Alibaba, Huawei: 200", "200", "253", "", SNAT, IS_V4(200) },
+	{ "Alibaba, Huawei: 253", "200", "253", "", NAT64, IS_V6(253) },
+	{ "iQIYI: 254 length 8", "254", "254", "", V4_254, IS_V4(254) },
+	{ "iQIYI: 254 length 20", "254", "254", "", V6_254, IS_V6(254) },
+	{ "iQIYI: both", "254", "254", "", V4_254 V6_254, IS_V4(254), IS_V6(254) },
+	{ "UCloud: 200", "200,254,253", "253", "", SNAT, IS_V4(200) },
+	{ "UCloud: 254", "200,254,253", "253", "", V4_254, IS_V4(254) },
+	{ "UCloud: 253 length 8", "200,254,253", "253", "", V4_253, IS_V4(253) },
+	{ "UCloud: 253 length 8 and length 20", "200,254,253", "253", "", V4_253 NAT64,
+	  IS_V4(253), IS_V6(253) },
+	{ "CDN: 28 length 7", "200", "253", "28", HOST_V4, .v4 = "203.0.113.9",
+	  .v4_port = SENDER_PORT, .v4_kind = 28 },
+	{ "CDN: 28 length 19", "200", "253", "28", HOST_V6, .v6 = "2001:db8::9",
+	  .v6_port = SENDER_PORT, .v6_kind = 28 },
+	{ "28 in all three lists: the length decides", "28", "28", "28",
+	  HOST_V4 "1c 08 d4 31 cb 00 71 08 " HOST_V6, .v4 = "203.0.113.9", .v4_port = SENDER_PORT,
+	  .v4_kind = 28, .v6 = "2001:db8::9", .v6_port = SENDER_PORT, .v6_kind = 28 },
+	{ "28 length 8 as an address with a port", "28", "", "", "1c 08 d4 31 cb 00 71 09 ",
+	  IS_V4(28) },
+	{ "28 length 8 is no host id", "", "", "28", "1c 08 d4 31 cb 00 71 09 ", NOTHING },
+	{ "28 length 20 is no host id", "", "", "28",
+	  "1c 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", NOTHING },
+	{ "28 length 7 not configured", "200", "253", "", HOST_V4 HOST_V6, NOTHING },
+	{ "200 length 20 for IPv4 only", "200", "253", "", V6_200, NOTHING },
+	{ "200 length 20 in both lists", "200", "200", "", V6_200 SNAT, IS_V4(200), IS_V6(200) },
+	{ "253 length 8 for IPv6 only", "200", "253", "", V4_253, NOTHING },
+	{ "253 length 20 for IPv4 only", "253", "", "", NAT64, NOTHING },
+	{ "254 not configured", "200", "253", "", V4_254 V6_254, NOTHING },
+	{ "200 not configured", "254", "253", "", SNAT NAT64, IS_V6(253) },
+	{ "nothing configured", "", "", "", SNAT NAT64 V4_254 HOST_V4, NOTHING },
+	{ "of two kinds the first counts", "200,254", "253", "", V4_254 SNAT_2, IS_V4(254) },
+	{ "of two kinds the first counts, refused", "200,254", "253", "", SNAT_LO V4_254,
+	  .refused = 1 },
+	{ "a host id before an address with a port", "200", "253", "28", HOST_V4 SNAT_2,
+	  .v4 = "203.0.113.9", .v4_port = SENDER_PORT, .v4_kind = 28 },
+	{ "a refused host id", "200", "253", "28", "1c 07 01 7f 00 00 01 ", .refused = 1 },
+	{ "a refused IPv6 host id", "200", "253", "28",
+	  "1c 13 02 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01 ", .refused = 1 },
+	{ "254 of Fast Open", "254", "254", "", "fe 08 f9 89 cb 00 71 09 ", NOTHING },
+	{ "254 of Fast Open, length 20", "254", "254", "",
+	  "fe 14 f9 89 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", NOTHING },
+	{ "254 of Fast Open as a host id", "", "", "254", "fe 07 f9 89 00 71 09 ", NOTHING },
+	{ "254 of Fast Open, refused and not counted", "254", "254", "",
+	  "fe 08 f9 89 7f 00 00 01 ", NOTHING },
+	{ "254 of Fast Open, then an address", "254", "254", "", "fe 08 f9 89 cb 00 71 09 " V4_254,
+	  IS_V4(254) },
+	{ "254 with half of Fast Open's mark", "254", "254", "", "fe 08 f9 88 cb 00 71 09 ",
+	  .v4 = "203.0.113.9", .v4_port = 0xf988, .v4_kind = 254 },
+	{ "254 of SMC", "254", "254", "", "fe 08 e2 d4 c3 d9 71 09 ", NOTHING },
+	{ "254 of SMC, length 20", "254", "254", "",
+	  "fe 14 e2 d4 c3 d9 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", NOTHING },
+	{ "254 with three quarters of SMC's mark", "254", "254", "", "fe 08 e2 d4 c3 d8 71 09 ",
+	  .v4 = "195.216.113.9", .v4_port = 0xe2d4, .v4_kind = 254 },
+	{ "200 with Fast Open's mark is an address", "200", "253", "", "c8 08 f9 89 cb 00 71 09 ",
+	  .v4 = "203.0.113.9", .v4_port = 0xf989, .v4_kind = 200 },
+	{ "253 with Fast Open's mark is an address", "253", "253", "", "fd 08 f9 89 cb 00 71 09 ",
+	  .v4 = "203.0.113.9", .v4_port = 0xf989, .v4_kind = 253 },
+	{ "200 behind Linux's SYN, with 254", "200,254", "", "", LINUX_SYN V4_254, IS_V4(254) },
+};
+
+static void add_uses(struct toa_option_uses *uses, const char *list, unsigned int use)
+{
+	unsigned char kinds[256];
+	unsigned int i;
+
+	if (toa_option_list(list, kinds)) {
+		printf("Bail out! %s is no list\n", list);
+		exit(2);
+	}
+	for (i = 0; i < 256; i++)
+		if (kinds[i])
+			uses->of[i] |= use;
+}
+
+static void test_uses(void)
+{
+	unsigned char bytes[MAX_BYTES];
+	struct toa_option_uses uses;
+	struct toa_addrs expected;
+	unsigned int i, len;
+
+	for (i = 0; i < ARRAY_SIZE(uses_cases); i++) {
+		const struct uses_case *c = &uses_cases[i];
+
+		memset(&uses, 0, sizeof(uses));
+		add_uses(&uses, c->ipv4, TOA_USE_V4);
+		add_uses(&uses, c->ipv6, TOA_USE_V6);
+		add_uses(&uses, c->hostid, TOA_USE_HOSTID);
+		len = from_hex(c->bytes, bytes);
+		expect(c->v4, c->v4_port, c->v6, c->v6_port, &expected);
+		expected.v4_kind = c->v4_kind;
+		expected.v6_kind = c->v6_kind;
+		report(gives_with(&uses, bytes, len, &expected, c->refused), "configured, %s",
+		       c->name);
+	}
+}
+
+/* @kinds: what is in it, in rising order, ended by 0; NULL: it must be refused */
+struct list_case {
+	const char *text;
+	const unsigned char *kinds;
+};
+
+#define KINDS(...) ((const unsigned char[]){ __VA_ARGS__, 0 })
+
+static const struct list_case list_cases[] = {
+	{ "", KINDS(0) },
+	{ "\n", KINDS(0) },
+	{ "200", KINDS(200) },
+	{ "200\n", KINDS(200) },
+	{ "200,254,253", KINDS(200, 253, 254) },
+	{ "200,254,253\n", KINDS(200, 253, 254) },
+	{ "200,200", KINDS(200) },
+	{ "6,7,9,18,20,28,31,33,35,69,171,173,175,255",
+	  KINDS(6, 7, 9, 18, 20, 28, 31, 33, 35, 69, 171, 173, 175, 255) },
+	{ "0200", KINDS(200) },
+	{ "200,", NULL },
+	{ ",200", NULL },
+	{ ",", NULL },
+	{ "200,,254", NULL },
+	{ "200 254", NULL },
+	{ " 200", NULL },
+	{ "200 ", NULL },
+	{ "200\n\n", NULL },
+	{ "200\n254", NULL },
+	{ "256", NULL },
+	{ "1000", NULL },
+	{ "99999999999999999999999", NULL },
+	{ "4294967496", NULL },
+	{ "-1", NULL },
+	{ "+200", NULL },
+	{ "0xc8", NULL },
+	{ "abc", NULL },
+	{ "200a", NULL },
+	{ "200,a", NULL },
+	{ "none", NULL },
+	{ "0", NULL },
+	{ "1", NULL },
+	{ "2", NULL },
+	{ "3", NULL },
+	{ "4", NULL },
+	{ "5", NULL },
+	{ "8", NULL },
+	{ "19", NULL },
+	{ "29", NULL },
+	{ "30", NULL },
+	{ "34", NULL },
+	{ "172", NULL },
+	{ "174", NULL },
+	{ "200,30", NULL },
+	{ "30,200", NULL },
+};
+
+static void test_lists(void)
+{
+	unsigned char kinds[256], want[256];
+	const unsigned char *kind;
+	unsigned int i;
+	int good;
+	char *text;
+
+	for (i = 0; i < ARRAY_SIZE(list_cases); i++) {
+		const struct list_case *c = &list_cases[i];
+
+		text = must_alloc(strlen(c->text) + 1);
+		strcpy(text, c->text);
+		memset(kinds, POISON, sizeof(kinds));
+		memset(want, 0, sizeof(want));
+		for (kind = c->kinds; kind && *kind; kind++)
+			want[*kind] = 1;
+		good = toa_option_list(text, kinds) == (c->kinds ? 0 : -1);
+		if (c->kinds)
+			good = good && memcmp(kinds, want, sizeof(want)) == 0;
+		text[strcspn(text, "\n")] = 0;
+		report(good, "list '%s'%s is %s", text, strchr(c->text, '\n') ? " and a newline" : "",
+		       c->kinds ? "accepted" : "refused");
+		free(text);
+	}
+}
+
+/* What is taken for Linux's usual options must be just these: every byte with every value. */
+static void test_nearly_usual(const char *name, const char *hex)
+{
+	unsigned char bytes[MAX_BYTES], was;
+	unsigned int full = from_hex(hex, bytes), at, value, len;
+	const char *what = NULL;
+
+	for (at = 0; at < full && !what; at++) {
+		was = bytes[at];
+		for (value = 0; value < 256 && !what; value++) {
+			bytes[at] = value;
+			for (len = full; len + 12 > full && !what; len--)
+				what = reference_disagrees(&uses_default, bytes, len);
+		}
+		bytes[at] = was;
+	}
+	if (what)
+		printf("# byte %u: the parsers disagree about %s\n", at - 1, what);
+	report(!what, "%s, each byte changed", name);
 }
 
 /*
@@ -585,7 +843,10 @@ static void random_input(unsigned char *bytes, unsigned int len)
 		NOP, NOP, MSS, SACK_OK, TSTAMP, SNAT, SNAT, SNAT_2, SNAT_LO, NAT64, NAT64, NAT64_2,
 		NAT64_LO, END, "4c 03 ", "c8 07 ", "fd 08 ", "c8 ", "fd ", "fe 14 ",
 		"c8 08 d4 31 a9 fe ", "c8 08 d4 31 ff ff ff ff ", "c8 08 00 00 e0 ",
-		"fd 14 d4 31 fe 80 ", "fd 14 00 50 ff ",
+		"fd 14 d4 31 fe 80 ", "fd 14 00 50 ff ", LINUX_SYN, LINUX_ACK, NOP "03 03 07 ",
+		"fe 08 d4 31 cb 00 71 09 ", "fe 08 f9 89 cb 00 71 09 ", "fe 08 e2 d4 c3 d9 71 09 ",
+		"fd 08 d4 31 cb 00 71 09 ", "fe 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
+		"1c 07 01 cb 00 71 09 ", "1c 13 01 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
 		"fd 14 d4 31 00 00 00 00 00 00 00 00 00 00 ff ff ",
 	};
 	static unsigned char decoded[ARRAY_SIZE(pieces)][32];
@@ -616,33 +877,40 @@ static void random_input(unsigned char *bytes, unsigned int len)
 
 static void test_random(void)
 {
-	unsigned int refused = 0, v4 = 0, v6 = 0, both = 0, i, len;
+	unsigned int refused = 0, v4 = 0, v6 = 0, both = 0, other = 0, i, len;
 	unsigned char *buffer[RANDOM_LEN + 1];
+	struct toa_option_uses uses;
 	const char *what = NULL;
 	struct toa_addrs addrs;
 
 	for (len = 0; len <= RANDOM_LEN; len++)
 		buffer[len] = must_alloc(len);
 	for (i = 0; i < RANDOM_INPUTS && !what; i++) {
+		uses = uses_default;
+		if (i & 1)
+			uses_random((unsigned long long)random_below(1u << 31), &uses);
 		len = random_below(RANDOM_LEN + 1);
 		random_input(buffer[len], len);
-		what = reference_disagrees(buffer[len], len);
+		what = reference_disagrees(&uses, buffer[len], len);
 		if (what) {
 			printf("# input %u: the parsers disagree about %s\n", i, what);
 			say_bytes(buffer[len], len);
 			break;
 		}
-		refused += !!reference_parse(buffer[len], len, &addrs);
+		refused += !!reference_parse(&uses, buffer[len], len, 0, &addrs);
 		v4 += addrs.have == TOA_HAVE_V4;
 		v6 += addrs.have == TOA_HAVE_V6;
 		both += addrs.have == (TOA_HAVE_V4 | TOA_HAVE_V6);
+		other += (addrs.have & TOA_HAVE_V4 && addrs.v4_kind != 200) ||
+			 (addrs.have & TOA_HAVE_V6 && addrs.v6_kind != 253);
 	}
 	for (len = 0; len <= RANDOM_LEN; len++)
 		free(buffer[len]);
-	printf("# %u random inputs: %u with 200, %u with 253, %u with both, %u with one refused\n",
-	       i, v4, v6, both, refused);
+	printf("# %u random inputs: %u with IPv4, %u with IPv6, %u with both, %u with one refused, %u with other kinds\n",
+	       i, v4, v6, both, refused, other);
 	report(!what, "agrees with a simple parser on random inputs");
-	report(what || (v4 > i / 100 && v6 > i / 100 && both > i / 100 && refused > i / 100),
+	report(what || (v4 > i / 100 && v6 > i / 100 && both > i / 100 && refused > i / 100 &&
+			other > i / 100),
 	       "the random inputs are worth it");
 }
 
@@ -690,6 +958,10 @@ static int write_corpus(const char *dir)
 		snprintf(name, sizeof(name), "200 %s", v4_cases[i].addr);
 		err = write_input(dir, name, bytes, option_of(AF_INET, v4_cases[i].addr, bytes));
 	}
+	for (i = 0; i < ARRAY_SIZE(uses_cases) && !err; i++) {
+		snprintf(name, sizeof(name), "uses %u", i);
+		err = write_input(dir, name, bytes, from_hex(uses_cases[i].bytes, bytes));
+	}
 	for (i = 0; i < ARRAY_SIZE(v6_cases) && !err; i++) {
 		snprintf(name, sizeof(name), "253 %s", v6_cases[i].addr);
 		err = write_input(dir, name, bytes, option_of(AF_INET6, v6_cases[i].addr, bytes));
@@ -723,7 +995,14 @@ int main(int argc, char **argv)
 	test_truncated("253", NAT64, ~0U, 20);
 	test_truncated("200 and 253", NOP SNAT NOP NOP NAT64, 9, 31);
 	test_truncated("253 and 200", NAT64 NOP SNAT, 29, 20);
+	test_truncated("Linux's SYN with 200", LINUX_SYN SNAT, 28, ~0U);
+	test_truncated("Linux's ACK with 253", LINUX_ACK NAT64, ~0U, 32);
 	test_long();
+	test_nearly_usual("Linux's SYN with 200", LINUX_SYN SNAT);
+	test_nearly_usual("Linux's ACK with 200", LINUX_ACK SNAT);
+	test_nearly_usual("Windows's SYN with 200", WINDOWS_SYN SNAT);
+	test_lists();
+	test_uses();
 	test_random();
 	printf("1..%u\n", tests);
 	return failures ? 1 : 0;
