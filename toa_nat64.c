@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The getsockopt: the IPv6 client behind a NAT64 balancer, for applications with an AF_INET socket.
+ * The getsockopts, for applications that want to know what getpeername does not show: the IPv6
+ * client behind a NAT64 balancer where the socket is an AF_INET one, and the balancer itself.
  */
 #include "toa_internal.h"
 #include "toa.h"
@@ -13,7 +14,7 @@
 #include <linux/uaccess.h>
 
 /* Up to the port; what is behind it is padding. */
-#define PEER_LEN_MIN offsetofend(struct toa_nat64_peer, sport)
+#define NAT64_LEN_MIN offsetofend(struct toa_nat64_peer, sport)
 
 /* The rule of getpeername(): inet_getname() with peer == 1. */
 static bool is_connected(const struct sock *sk)
@@ -25,18 +26,24 @@ static bool is_connected(const struct sock *sk)
 /* Calls under way. One may end on another CPU than it began on: only the sum counts. */
 static DEFINE_PER_CPU(long, inside);
 
-static int answer(struct sock *sk, void __user *user, int *len)
+static int check_call(const struct sock *sk, int size, unsigned int least)
 {
-	struct toa_nat64_peer peer;
-	struct toa_addrs addrs;
-	int size = *len;
-
-	if (size < (int)PEER_LEN_MIN)
+	if (size < (int)least)
 		return -EINVAL;
 	if (sk->sk_type != SOCK_STREAM || sk->sk_protocol != IPPROTO_TCP)
 		return -EOPNOTSUPP;
-	if (!is_connected(sk))
-		return -ENOTCONN;
+	return is_connected(sk) ? 0 : -ENOTCONN;
+}
+
+static int answer_lookup(struct sock *sk, void __user *user, int *len)
+{
+	struct toa_nat64_peer peer;
+	struct toa_addrs addrs;
+	int size = *len, err;
+
+	err = check_call(sk, size, NAT64_LEN_MIN);
+	if (err)
+		return err;
 	if (!toa_table_find(sk, &addrs)) {
 		toa_stat_inc(TOA_STAT_GETNAME_EMPTY);
 		toa_dbg("getsockopt: ENOENT, this connection came without an address\n");
@@ -62,12 +69,99 @@ static int answer(struct sock *sk, void __user *user, int *len)
 	return 0;
 }
 
-static int nat64_get(struct sock *sk, int optval, void __user *user, int *len)
+static void set_v4(const struct sock *sk, __be32 addr, __be16 port, union toa_peer_addr *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (sk->sk_family == AF_INET) {
+		out->v4.sin_family = AF_INET;
+		out->v4.sin_addr.s_addr = addr;
+		out->v4.sin_port = port;
+	} else {
+		out->v6.sin6_family = AF_INET6;
+		ipv6_addr_set_v4mapped(addr, &out->v6.sin6_addr);
+		out->v6.sin6_port = port;
+	}
+}
+
+static void set_v6(const struct in6_addr *addr, __be16 port, union toa_peer_addr *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->v6.sin6_family = AF_INET6;
+	out->v6.sin6_addr = *addr;
+	out->v6.sin6_port = port;
+}
+
+/* The other end, as inet_getname() and inet6_getname() find it. */
+static void set_balancer(const struct sock *sk, union toa_peer_addr *out)
+{
+	__be16 port = inet_sk(sk)->inet_dport;
+
+	if (sk->sk_family == AF_INET) {
+		set_v4(sk, inet_sk(sk)->inet_daddr, port, out);
+		return;
+	}
+	set_v6(toa_v6_daddr(sk), port, out);
+	/* Of a link-local address the device is a part. */
+	if ((out->v6.sin6_addr.s6_addr32[0] & htonl(0xffc00000)) == htonl(0xfe800000))
+		out->v6.sin6_scope_id = sk->sk_bound_dev_if;
+}
+
+/* What getpeername shows; failing that, the IPv6 client that it cannot show. */
+static void set_client(const struct sock *sk, const struct toa_addrs *addrs,
+		       struct toa_peer_info *info)
+{
+	if (toa_shows_v6(sk, addrs) || !(addrs->have & TOA_HAVE_V4)) {
+		set_v6(&addrs->v6_addr, addrs->v6_port, &info->client);
+		info->kind = addrs->v6_kind;
+		info->segment = addrs->v6_segment;
+	} else {
+		set_v4(sk, addrs->v4_addr, addrs->v4_port, &info->client);
+		info->kind = addrs->v4_kind;
+		info->segment = addrs->v4_segment;
+	}
+}
+
+static int answer_peer(struct sock *sk, void __user *user, int *len)
+{
+	struct toa_peer_info info;
+	struct toa_addrs addrs;
+	int size = *len, err;
+	bool found;
+
+	BUILD_BUG_ON(sizeof(info) < TOA_PEER_INFO_MIN);
+	err = check_call(sk, size, TOA_PEER_INFO_MIN);
+	if (err)
+		return err;
+	memset(&info, 0, sizeof(info));
+	info.size = sizeof(info);
+	set_balancer(sk, &info.balancer);
+	found = toa_table_find(sk, &addrs);
+	if (found)
+		set_client(sk, &addrs, &info);
+	else
+		info.client = info.balancer;
+
+	size = min_t(int, size, sizeof(info));
+	if (copy_to_user(user, &info, size))
+		return -EFAULT;
+	*len = size;
+	toa_stat_inc(found ? TOA_STAT_GETNAME_OK : TOA_STAT_GETNAME_EMPTY);
+	if (info.client.v4.sin_family == AF_INET)
+		toa_dbg("getsockopt: %pI4:%u, option %u\n", &info.client.v4.sin_addr,
+			ntohs(info.client.v4.sin_port), info.kind);
+	else
+		toa_dbg("getsockopt: [%pI6c]:%u, option %u\n", &info.client.v6.sin6_addr,
+			ntohs(info.client.v6.sin6_port), info.kind);
+	return 0;
+}
+
+static int nat64_get(struct sock *sk, int number, void __user *user, int *len)
 {
 	int ret;
 
 	this_cpu_inc(inside);
-	ret = answer(sk, user, len);
+	ret = number == TOA_SO_GET_PEER ? answer_peer(sk, user, len) :
+					  answer_lookup(sk, user, len);
 	this_cpu_dec(inside);
 	return ret;
 }
@@ -81,26 +175,27 @@ static int nat64_get(struct sock *sk, int optval, void __user *user, int *len)
 static struct nf_sockopt_ops nat64_ops = {
 	.pf = PF_INET,
 	.get_optmin = TOA_SO_GET_LOOKUP,
-	.get_optmax = TOA_SO_GET_LOOKUP + 1,
+	.get_optmax = TOA_SO_GET_PEER + 1,
 	.get = nat64_get,
 	.owner = TOA_WAITS_FOR_PREEMPTED ? NULL : THIS_MODULE,
 };
 
 /**
- * toa_nat64_init() - answer getsockopt(TOA_SO_GET_LOOKUP) from now on
+ * toa_nat64_init() - answer the two getsockopts from now on
  *
  * Context: process.
- * Return: 0, or -EBUSY if another module has the number.
+ * Return: 0, or -EBUSY if another module has one of the numbers.
  */
 int __init toa_nat64_init(void)
 {
 	int err = toa_fails() ? -ENOMEM : nf_register_sockopt(&nat64_ops);
 
 	if (err == -EBUSY)
-		pr_err("getsockopt number %d is taken, by another TOA module? Unload it first\n",
-		       TOA_SO_GET_LOOKUP);
+		pr_err("getsockopt number %d or %d is taken, by another TOA module? Unload it first\n",
+		       TOA_SO_GET_LOOKUP, TOA_SO_GET_PEER);
 	else if (err)
-		pr_err("cannot register getsockopt number %d (error %d)\n", TOA_SO_GET_LOOKUP, err);
+		pr_err("cannot register getsockopt numbers %d and %d (error %d)\n",
+		       TOA_SO_GET_LOOKUP, TOA_SO_GET_PEER, err);
 	return err;
 }
 
