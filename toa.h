@@ -80,8 +80,8 @@ union toa_peer_addr {
 
 /**
  * struct toa_peer_info - the answer to TOA_SO_GET_PEER
- * @size:     how many bytes the loaded module knows of; it grows at the end only. No more than that,
- *            and no more than fit, are written; the length says how many were
+ * @size:     how many bytes the loaded module knows of; the struct grows at the end only. No more
+ *            than these, and than fit, are written: the length says how many
  * @kind:     of the option that named the client, 0 if none did
  * @segment:  where it stood, TOA_SEGMENT_NONE if nowhere
  * @client:   the real client: what getpeername() shows, but an IPv6 client that getpeername()

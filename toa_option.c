@@ -13,7 +13,7 @@
 #else
 #include <string.h>
 #define READ_ONCE(x) (x)
-#define noinline __attribute__((noinline))
+#define noinline
 #endif
 
 /* Kinds of RFC 9293; the first two have no length byte. */

@@ -16,7 +16,7 @@
 /* What the options of a kind may be. Their length decides, so that a kind may be all of these. */
 #define TOA_USE_V4	0x1	/* length 8: port, IPv4 address */
 #define TOA_USE_V6	0x2	/* length 20: port, IPv6 address */
-#define TOA_USE_HOSTID	0x4	/* length 7: a type, IPv4 address; length 19: a type, IPv6 address */
+#define TOA_USE_HOSTID	0x4	/* length 7 or 19: a type, IPv4 or IPv6 address */
 
 /**
  * struct toa_option_uses - which options carry addresses

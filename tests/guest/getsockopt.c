@@ -422,7 +422,7 @@ int main(int argc, char **argv)
 	static const int lengths[] = { 17, 18, 19, 20, 21, 64, 0, -1, -20 };
 	static const int families[] = { AF_INET, AF_INET6 };
 	static const enum kind kinds[] = { INET, MAPPED, INET6, DUAL6 };
-	static const int numbers[] = { 4095, 4097, 4099 };
+	static const int numbers[] = { 4095, 4098, 4099 };
 	unsigned int i;
 
 	add_carried();

@@ -272,6 +272,52 @@ static void offline(const void *arg)
 		check(after.row[i].sum >= before.row[i].sum);
 }
 
+struct said {
+	const char *name;
+	bool syn_v4, syn_v6, ack_v4, ack_v6;
+	bool same;
+	int want;
+};
+
+/* Another address than in the SYN, for each kind; the later one counts. */
+static void disagree(const void *arg)
+{
+	const struct said *t = arg;
+	struct opts syn = { .len = 0 }, ack = { .len = 0 };
+	const char *v4 = NULL, *v6 = NULL;
+	struct stats before, after;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	if (t->syn_v4) {
+		opt_v4(&syn, V4, 1);
+		v4 = V4 ":1";
+	}
+	if (t->syn_v6) {
+		opt_v6(&syn, V6, 1);
+		v6 = "[" V6 "]:1";
+	}
+	if (t->ack_v4) {
+		opt_v4(&ack, V4, t->same ? 1 : 2);
+		v4 = t->same ? V4 ":1" : V4 ":2";
+	}
+	if (t->ack_v6) {
+		opt_v6(&ack, t->same ? V6 : "2001:db8::78", 1);
+		v6 = t->same ? "[" V6 "]:1" : "[2001:db8::78]:1";
+	}
+	server_open(&s, INET, 5);
+	require(stats_get(&before));
+	fd = server_connect(&s, &c, &syn, &ack);
+	/* Once only: not for each time that it is asked. */
+	check_has(&s, &c, fd, v4, v6);
+	check(data_flows(&c, fd));
+	require(stats_get(&after));
+	check_num(stats_of(&after, "toa_disagree") - stats_of(&before, "toa_disagree"), t->want);
+	check_num(stats_of(&after, "syn_recv_sock_toa") - stats_of(&before, "syn_recv_sock_toa"),
+		  1);
+}
+
 int main(int argc, char **argv)
 {
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
@@ -282,6 +328,16 @@ int main(int argc, char **argv)
 		{ "mapped option 253", MAPPED, 0, 1 }, { "mapped both", MAPPED, 1, 1 },
 		{ "AF_INET6 none", INET6, 0, 0 }, { "AF_INET6 option 200", INET6, 1, 0 },
 		{ "AF_INET6 option 253", INET6, 0, 1 }, { "AF_INET6 both", INET6, 1, 1 },
+	};
+	static const struct said saids[] = {
+		{ "another option 200", 1, 0, 1, 0, false, 1 },
+		{ "another option 253", 0, 1, 0, 1, false, 1 },
+		{ "both other", 1, 1, 1, 1, false, 2 },
+		{ "one other", 1, 1, 1, 0, false, 1 },
+		{ "the same", 1, 1, 1, 1, true, 0 },
+		{ "one of each kind", 1, 0, 0, 1, false, 0 },
+		{ "in the SYN only", 1, 1, 0, 0, false, 0 },
+		{ "in the ACK only", 0, 0, 1, 1, false, 0 },
 	};
 	unsigned int i;
 
@@ -297,6 +353,8 @@ int main(int argc, char **argv)
 		test_add(counted_once, &kinds[i], "counted once in all segments, %s", kind_name[i]);
 	test_add(syn_alone, NULL, "a SYN alone counts nothing");
 	test_add(invalid, NULL, "toa_invalid counts");
+	for (i = 0; i < sizeof(saids) / sizeof(saids[0]); i++)
+		test_add(disagree, &saids[i], "SYN and ACK disagree, %s", saids[i].name);
 	test_add(offline, NULL, "a CPU that goes offline");
 	return toa_main("stats", "", argc, argv);
 }

@@ -794,7 +794,8 @@ static void test_lists(void)
 		if (c->kinds)
 			good = good && memcmp(kinds, want, sizeof(want)) == 0;
 		text[strcspn(text, "\n")] = 0;
-		report(good, "list '%s'%s is %s", text, strchr(c->text, '\n') ? " and a newline" : "",
+		report(good, "list '%s'%s is %s", text,
+		       strchr(c->text, '\n') ? " and a newline" : "",
 		       c->kinds ? "accepted" : "refused");
 		free(text);
 	}
@@ -844,9 +845,12 @@ static void random_input(unsigned char *bytes, unsigned int len)
 		NAT64_LO, END, "4c 03 ", "c8 07 ", "fd 08 ", "c8 ", "fd ", "fe 14 ",
 		"c8 08 d4 31 a9 fe ", "c8 08 d4 31 ff ff ff ff ", "c8 08 00 00 e0 ",
 		"fd 14 d4 31 fe 80 ", "fd 14 00 50 ff ", LINUX_SYN, LINUX_ACK, NOP "03 03 07 ",
-		"fe 08 d4 31 cb 00 71 09 ", "fe 08 f9 89 cb 00 71 09 ", "fe 08 e2 d4 c3 d9 71 09 ",
-		"fd 08 d4 31 cb 00 71 09 ", "fe 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
-		"1c 07 01 cb 00 71 09 ", "1c 13 01 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
+		"fe 08 d4 31 cb 00 71 09 ", "fe 08 f9 89 cb 00 71 09 ",
+		"fe 08 e2 d4 c3 d9 71 09 ",
+		"fd 08 d4 31 cb 00 71 09 ",
+		"fe 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
+		"1c 07 01 cb 00 71 09 ",
+		"1c 13 01 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
 		"fd 14 d4 31 00 00 00 00 00 00 00 00 00 00 ff ff ",
 	};
 	static unsigned char decoded[ARRAY_SIZE(pieces)][32];
@@ -906,8 +910,9 @@ static void test_random(void)
 	}
 	for (len = 0; len <= RANDOM_LEN; len++)
 		free(buffer[len]);
-	printf("# %u random inputs: %u with IPv4, %u with IPv6, %u with both, %u with one refused, %u with other kinds\n",
-	       i, v4, v6, both, refused, other);
+	printf("# %u random inputs: %u with IPv4, %u with IPv6, %u with both, %u with one refused",
+	       i, v4, v6, both, refused);
+	printf(", %u with other kinds\n", other);
 	report(!what, "agrees with a simple parser on random inputs");
 	report(what || (v4 > i / 100 && v6 > i / 100 && both > i / 100 && refused > i / 100 &&
 			other > i / 100),

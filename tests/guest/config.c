@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Parameters: which options carry addresses, as the balancers of several makers send them; what is
+ * refused, and what holds then.
+ */
+#include "mod.h"
+#include "../../toa.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DIR "/sys/module/toa/parameters/"
+
+/* 198.51.100.7:4321 and 203.0.113.9:1234, [2001:db8::77]:8765 and [2001:db8::99]:1234 */
+#define A4 0x10, 0xe1, 198, 51, 100, 7
+#define B4 0x04, 0xd2, 203, 0, 113, 9
+#define A6 0x22, 0x3d, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x77
+#define B6 0x04, 0xd2, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x99
+#define A4_TEXT "198.51.100.7:4321"
+#define B4_TEXT "203.0.113.9:1234"
+#define A6_TEXT "[2001:db8::77]:8765"
+#define HOST4 1, 198, 51, 100, 7
+#define HOST6 2, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x77
+#define HOST4_TEXT "198.51.100.7:%u"
+#define HOST6_TEXT "[2001:db8::77]:%u"
+
+/*
+ * Files
+ */
+
+static bool put(const char *name, const char *value)
+{
+	char path[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), DIR "%s", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = write(fd, value, strlen(value));
+	close(fd);
+	return n == (ssize_t)strlen(value);
+}
+
+static const char *value_of(const char *name)
+{
+	static char ring[4][1100];
+	static unsigned int next;
+	char *text = ring[next++ % 4], path[128];
+
+	snprintf(path, sizeof(path), DIR "%s", name);
+	if (!read_file(path, text, sizeof(ring[0])))
+		return "unreadable";
+	*strchrnul(text, '\n') = 0;
+	return text;
+}
+
+/* An empty list is written as a line of its own: nothing at all would not reach the kernel. */
+static void set(const char *name, const char *value)
+{
+	char line[300];
+
+	snprintf(line, sizeof(line), "%s\n", value);
+	if (!put(name, line))
+		test_fail(__FILE__, __LINE__, "cannot set %s to '%s'", name, value);
+}
+
+static void configure(const char *ipv4, const char *ipv6, const char *hostid)
+{
+	set("opt_ipv4", ipv4);
+	set("opt_ipv6", ipv6);
+	set("opt_hostid", hostid);
+}
+
+static void defaults(void)
+{
+	configure("200", "253", "");
+	set("nat64_getpeername", "1");
+}
+
+/*
+ * Balancers. @v4 and @v6 may leave a place for the balancer's port.
+ */
+
+struct balancer {
+	const char *name;
+	const char *ipv4, *ipv6, *hostid;
+	const char *v4, *v6;
+	unsigned int v4_kind, v6_kind;
+	uint8_t len;
+	uint8_t byte[40];
+	enum kind kind;
+	bool syn;
+};
+
+#define BALANCER(n, parameters, a, ak, b, bk, ...) \
+	{ n, parameters, a, b, ak, bk, sizeof((uint8_t[]){ __VA_ARGS__ }), { __VA_ARGS__ }, INET, \
+	  false }
+
+#define ALIBABA "200", "253", ""
+#define HUAWEI "200", "253", ""
+#define IQIYI "254", "254", ""
+#define UCLOUD "200,254,253", "253", ""
+#define CDN "200", "253", "28"
+#define DEFAULT "200", "253", ""
+#define ONLY_200 "200", "200", ""
+#define ONLY_77 "77", "77", "77"
+#define NOTHING "", "", ""
+
+static const struct balancer balancers[] = {
+	BALANCER("Alibaba 200", ALIBABA, A4_TEXT, 200, NULL, 0, 200, 8, A4),
+	BALANCER("Alibaba 253", ALIBABA, NULL, 0, A6_TEXT, 253, 253, 20, A6),
+	BALANCER("Huawei 200", HUAWEI, A4_TEXT, 200, NULL, 0, 1, 1, 200, 8, A4),
+	BALANCER("Huawei 253", HUAWEI, NULL, 0, A6_TEXT, 253, 1, 1, 253, 20, A6),
+	BALANCER("iQIYI 254 length 8", IQIYI, A4_TEXT, 254, NULL, 0, 254, 8, A4),
+	BALANCER("iQIYI 254 length 20", IQIYI, NULL, 0, A6_TEXT, 254, 254, 20, A6),
+	BALANCER("iQIYI 254 of both lengths", IQIYI, A4_TEXT, 254, A6_TEXT, 254, 254, 20, A6,
+		 254, 8, A4),
+	BALANCER("iQIYI, and 200 and 253 of others", IQIYI, NULL, 0, NULL, 0, 200, 8, A4, 253, 20,
+		 A6),
+	BALANCER("UCloud 200", UCLOUD, A4_TEXT, 200, NULL, 0, 200, 8, A4),
+	BALANCER("UCloud 254", UCLOUD, A4_TEXT, 254, NULL, 0, 254, 8, A4),
+	BALANCER("UCloud 253 length 8", UCLOUD, A4_TEXT, 253, NULL, 0, 253, 8, A4),
+	BALANCER("UCloud 253 of both lengths", UCLOUD, A4_TEXT, 253, A6_TEXT, 253, 253, 8, A4, 253,
+		 20, A6),
+	BALANCER("UCloud 254 before 200", UCLOUD, B4_TEXT, 254, NULL, 0, 254, 8, B4, 200, 8, A4),
+	BALANCER("CDN 28 length 7", CDN, HOST4_TEXT, 28, NULL, 0, 28, 7, HOST4),
+	BALANCER("CDN 28 length 19", CDN, NULL, 0, HOST6_TEXT, 28, 28, 19, HOST6),
+	BALANCER("CDN 28 length 8", CDN, NULL, 0, NULL, 0, 28, 8, A4),
+	BALANCER("CDN 28 that is loopback", CDN, NULL, 0, NULL, 0, 28, 7, 1, 127, 0, 0, 1),
+	BALANCER("28 by default", DEFAULT, NULL, 0, NULL, 0, 28, 7, HOST4),
+	BALANCER("200 of both lengths", ONLY_200, A4_TEXT, 200, A6_TEXT, 200, 200, 8, A4,
+		 200, 20, A6),
+	BALANCER("one kind for all", ONLY_77, A4_TEXT, 77, HOST6_TEXT, 77, 77, 8, A4, 77,
+		 19, HOST6),
+	BALANCER("nothing configured", NOTHING, NULL, 0, NULL, 0, 200, 8, A4, 253, 20, A6),
+	BALANCER("254 of Fast Open", IQIYI, NULL, 0, NULL, 0, 254, 8, 0xf9, 0x89, 198, 51, 100, 7),
+	BALANCER("254 of Fast Open, length 20", IQIYI, NULL, 0, NULL, 0, 254, 20, 0xf9, 0x89, 0x20,
+		 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x77),
+	BALANCER("254 of Fast Open before an address", IQIYI, A4_TEXT, 254, NULL, 0, 254, 8, 0xf9,
+		 0x89, 203, 0, 113, 9, 254, 8, A4),
+	BALANCER("254 of SMC", IQIYI, NULL, 0, NULL, 0, 254, 8, 0xe2, 0xd4, 0xc3, 0xd9, 1, 1),
+	BALANCER("200 with Fast Open's mark", DEFAULT, "198.51.100.7:63881", 200, NULL, 0,
+		 200, 8, 0xf9, 0x89, 198, 51, 100, 7),
+};
+
+static const char *with_port(const char *format, const struct conn *c)
+{
+	static char ring[4][64];
+	static unsigned int next;
+	char *text = ring[next++ % 4];
+
+	if (!format || !strstr(format, "%u"))
+		return format;
+	snprintf(text, sizeof(ring[0]), "%.*s%u", (int)(strlen(format) - 2), format, c->sport);
+	return text;
+}
+
+static void check_lines(const struct balancer *t, const struct conn *c)
+{
+	const char *v4 = with_port(t->v4, c), *v6 = with_port(t->v6, c);
+	struct table_line lines[4];
+	int n = table_of(c, lines, 4), at = 0;
+
+	check_num(n, !!v4 + !!v6);
+	if (v4 && n > at) {
+		check_num(lines[at].kind, t->v4_kind);
+		check_str(lines[at].client, v4);
+		at++;
+	}
+	if (v6 && n > at) {
+		check_num(lines[at].kind, t->v6_kind);
+		check_str(lines[at].client, v6);
+	}
+}
+
+static void balancer(const void *arg)
+{
+	const struct balancer *t = arg;
+	struct opts o = { .len = 0 };
+	struct toa_peer_info info;
+	socklen_t len = sizeof(info);
+	struct server s;
+	struct conn c;
+	int fd;
+
+	defaults();
+	configure(t->ipv4, t->ipv6, t->hostid);
+	opt_raw(&o, t->byte, t->len);
+	server_open(&s, t->kind, 5);
+	fd = server_connect(&s, &c, t->syn ? &o : NULL, t->syn ? NULL : &o);
+	check_has(&s, &c, fd, with_port(t->v4, &c), with_port(t->v6, &c));
+	check(data_flows(&c, fd));
+	check_lines(t, &c);
+	require(getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER, &info, &len) == 0);
+	check_num(info.kind, t->v6 && (t->kind != INET || !t->v4) ? t->v6_kind : t->v4_kind);
+	defaults();
+}
+
+/*
+ * nat64_getpeername
+ */
+
+static void not_shown(const void *arg)
+{
+	const char *want, *nat64 = A6_TEXT;
+	const enum kind kind = *(const enum kind *)arg;
+	struct toa_peer_info info;
+	struct stats before;
+	struct server s;
+	struct conn c;
+	socklen_t len;
+	int fd, both;
+
+	defaults();
+	set("nat64_getpeername", "0");
+	server_open(&s, kind, 5);
+	fd = server_connect(&s, &c, NULL, v6_opt("2001:db8::77", 8765));
+	/* An IPv6 balancer's client is shown all the same. */
+	want = kind_v6(kind) ? A6_TEXT : server_sees(&s, &c);
+	require(stats_get(&before));
+	check_str(peer_of(fd), want);
+	check_moved(&before, "getname_toa_ok", kind_v6(kind));
+	check_str(peername_of(fd), want);
+	check_str(nat64_of(fd), nat64);
+	len = sizeof(info);
+	require(getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER, &info, &len) == 0);
+	check_num(info.client.v6.sin6_family, AF_INET6);
+	check_num(ntohs(info.client.v6.sin6_port), 8765);
+	check_num(info.kind, 253);
+
+	both = server_connect(&s, &c, v4_opt("198.51.100.7", 4321), v6_opt("2001:db8::77", 8765));
+	want = kind == INET ? A4_TEXT : kind_v6(kind) ? A6_TEXT : mapped(A4_TEXT);
+	check_str(peer_of(both), want);
+	check_str(nat64_of(both), nat64);
+	len = sizeof(info);
+	require(getsockopt(both, IPPROTO_IP, TOA_SO_GET_PEER, &info, &len) == 0);
+	check_num(info.kind, kind_v6(kind) ? 253 : 200);
+
+	/* Connections that are there follow. */
+	set("nat64_getpeername", "1");
+	check_has(&s, &c, both, A4_TEXT, A6_TEXT);
+	check_str(peer_of(fd), kind == INET ? peer_of(fd) : A6_TEXT);
+	check(kind != INET || strcmp(peer_of(fd), A6_TEXT));
+}
+
+/*
+ * Values
+ */
+
+struct value {
+	const char *name, *value;
+	const char *shown;	/* NULL: refused */
+};
+
+static const struct value values[] = {
+	{ "opt_ipv4", "254,200", "200,254" },
+	{ "opt_ipv4", "200,200", "200" },
+	{ "opt_ipv4", "", "" },
+	{ "opt_ipv6", "253,254,200", "200,253,254" },
+	{ "opt_ipv6", "", "" },
+	{ "opt_hostid", "28", "28" },
+	{ "opt_hostid", "6,255", "6,255" },
+	{ "nat64_getpeername", "0", "N" },
+	{ "nat64_getpeername", "n", "N" },
+	{ "table_max", "1", "1" },
+	{ "table_max", "268435456", "268435456" },
+	{ "table_max", "0x10", "16" },
+
+	{ "opt_ipv4", "256", NULL },
+	{ "opt_ipv4", "-1", NULL },
+	{ "opt_ipv4", "0xc8", NULL },
+	{ "opt_ipv4", "abc", NULL },
+	{ "opt_ipv4", "200,", NULL },
+	{ "opt_ipv4", ",200", NULL },
+	{ "opt_ipv4", "200 254", NULL },
+	{ "opt_ipv4", "200;254", NULL },
+	{ "opt_ipv4", "200\n254", NULL },
+	{ "opt_ipv4", "99999999999999999999", NULL },
+	{ "opt_ipv4", "0", NULL },
+	{ "opt_ipv4", "1", NULL },
+	{ "opt_ipv4", "2", NULL },
+	{ "opt_ipv4", "3", NULL },
+	{ "opt_ipv4", "4", NULL },
+	{ "opt_ipv4", "5", NULL },
+	{ "opt_ipv4", "8", NULL },
+	{ "opt_ipv4", "19", NULL },
+	{ "opt_ipv4", "200,19", NULL },
+	{ "opt_ipv6", "29", NULL },
+	{ "opt_ipv6", "30", NULL },
+	{ "opt_ipv6", "253,34", NULL },
+	{ "opt_ipv6", "none", NULL },
+	{ "opt_hostid", "172", NULL },
+	{ "opt_hostid", "174", NULL },
+	{ "opt_hostid", "28,x", NULL },
+	{ "nat64_getpeername", "2", NULL },
+	{ "nat64_getpeername", "maybe", NULL },
+	{ "debug", "2", NULL },
+	{ "kernel_getname", "x", NULL },
+	{ "table_max", "0", NULL },
+	{ "table_max", "268435457", NULL },
+	{ "table_max", "-1", NULL },
+	{ "table_max", "4294967296", NULL },
+	{ "table_max", "many", NULL },
+	{ "table_max", "", NULL },
+};
+
+/* Also what is only read at load. */
+static const struct value load_values[] = {
+	{ "syn_slots", "1", "1" },
+	{ "syn_slots", "0", "0" },
+	{ "syn_slots", "16777217", NULL },
+	{ "syn_slots", "4294967295", NULL },
+	{ "syn_slots", "-1", NULL },
+	{ "syn_slots", "x", NULL },
+};
+
+static char lines[65536];
+
+/* One line, which says what was wrong. */
+static void check_line(struct klog *k, const struct value *t)
+{
+	char want[128];
+	int n = klog_lines(k, "TOA: ", lines, sizeof(lines));
+
+	snprintf(want, sizeof(want), "TOA: %s=%.*s: must be ", t->name,
+		 (int)strcspn(t->value, "\n"), t->value);
+	check_num(n, 1);
+	check(strncmp(lines, want, strlen(want)) == 0);
+}
+
+static void run_time(const void *arg)
+{
+	const struct value *t = arg;
+	struct server s;
+	struct conn c;
+	struct klog k;
+	char was[256], line[64];
+	int fd;
+
+	defaults();
+	snprintf(was, sizeof(was), "%.200s", value_of(t->name));
+	snprintf(line, sizeof(line), "%s\n", t->value);
+	klog_start(&k);
+	check_num(put(t->name, line), !!t->shown);
+	check_str(t->shown ? "" : error_name(errno), t->shown ? "" : "EINVAL");
+	check_str(value_of(t->name), t->shown ? t->shown : was);
+	if (t->shown)
+		check_num(klog_lines(&k, "TOA: ", lines, sizeof(lines)), 0);
+	else
+		check_line(&k, t);
+	set(t->name, was);
+	/* What holds is what it was. */
+	server_open(&s, MAPPED, 5);
+	fd = server_connect(&s, &c, v4_opt("198.51.100.7", 4321), v6_opt("2001:db8::77", 8765));
+	check_has(&s, &c, fd, A4_TEXT, A6_TEXT);
+}
+
+static void at_load(const void *arg)
+{
+	const struct value *t = arg;
+	char params[128];
+	struct klog k;
+	int err;
+
+	check_num(toa_unload(), 0);
+	snprintf(params, sizeof(params), "%s=%s", t->name, t->value);
+	klog_start(&k);
+	err = toa_load(params);
+	if (t->shown) {
+		check_num(err, 0);
+		check_str(value_of(t->name), t->shown);
+		close(k.fd);
+	} else {
+		check_str(error_name(-err), "EINVAL");
+		check_line(&k, t);
+		check(!toa_loaded());
+	}
+	if (!err)
+		check_num(toa_unload(), 0);
+	require(toa_load("") == 0);
+}
+
+static void all_at_load(const void *arg)
+{
+	struct opts o = { .len = 0 };
+	struct server s;
+	struct conn c;
+	int fd;
+
+	(void)arg;
+	check_num(toa_unload(), 0);
+	check_num(toa_load("opt_ipv4=253,254 opt_ipv6=254 opt_hostid=28 nat64_getpeername=0 "
+			   "table_max=7"), 0);
+	check_str(value_of("opt_ipv4"), "253,254");
+	check_str(value_of("opt_ipv6"), "254");
+	check_str(value_of("opt_hostid"), "28");
+	check_str(value_of("nat64_getpeername"), "N");
+	check_str(value_of("table_max"), "7");
+	opt_byte(&o, 8, 253, 8, A4);
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, &o, NULL);
+	check_has(&s, &c, fd, A4_TEXT, NULL);
+	/* And no longer the default. */
+	fd = server_connect(&s, &c, NULL, v4_opt("203.0.113.9", 1234));
+	check_has(&s, &c, fd, NULL, NULL);
+	check_num(toa_unload(), 0);
+	require(toa_load("") == 0);
+	check_str(value_of("opt_ipv4"), "200");
+	check_str(value_of("opt_ipv6"), "253");
+	check_str(value_of("opt_hostid"), "");
+	check_str(value_of("nat64_getpeername"), "Y");
+}
+
+static void modes(const void *arg)
+{
+	static const char *const names[] = {
+		"opt_ipv4", "opt_ipv6", "opt_hostid", "nat64_getpeername", "table_max", "syn_slots",
+	};
+	char path[128];
+	struct stat st;
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 6; i++) {
+		snprintf(path, sizeof(path), DIR "%s", names[i]);
+		require(stat(path, &st) == 0);
+		check_num(st.st_mode & 07777, i == 5 ? 0444 : 0644);
+	}
+}
+
+/* What a connection was made with stays, whatever is looked for later. */
+static void connections_stay(const void *arg)
+{
+	struct table_line line;
+	struct server s;
+	struct conn c, d;
+	int fd, other;
+
+	(void)arg;
+	defaults();
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, NULL, v4_opt("198.51.100.7", 4321));
+	server_conn(&s, &d);
+	conn_syn(&d, v4_opt("203.0.113.9", 1234));
+	require(conn_synack(&d, NULL));
+	configure("254", "", "");
+	check_has(&s, &c, fd, A4_TEXT, NULL);
+	check_num(table_of(&c, &line, 1), 1);
+	check_num(line.kind, 200);
+	conn_ack(&d, v4_opt("198.51.100.8", 1));
+	other = server_accept(&s, NULL);
+	require(other >= 0);
+	check_has(&s, &d, other, B4_TEXT, NULL);
+	defaults();
+}
+
+/*
+ * Under traffic
+ */
+
+static int stopping;
+
+static void *writing(void *arg)
+{
+	int *failed = arg;
+
+	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
+		*failed += !put("opt_ipv4", "200,254\n");
+		*failed += !put("opt_ipv4", "28,200\n");
+		*failed += !put("opt_ipv4", "7\n");
+		*failed += put("opt_ipv6", "254,300\n");
+		*failed += !put("opt_ipv4", "200\n");
+	}
+	return NULL;
+}
+
+/* 253 is never taken away, and what is written beside it does not touch it. */
+static void traffic(const void *arg)
+{
+	pthread_t thread;
+	struct server s;
+	int failed = 0, i, seen = 0;
+
+	(void)arg;
+	defaults();
+	stopping = 0;
+	server_open(&s, MAPPED, 16);
+	require(pthread_create(&thread, NULL, writing, &failed) == 0);
+	for (i = 0; i < 300; i++) {
+		struct conn c;
+		int fd = server_connect(&s, &c, v4_opt("198.51.100.7", 4321),
+					v6_opt("2001:db8::77", 8765));
+
+		seen += !strcmp(peer_of(fd), A6_TEXT);
+		check_str(nat64_of(fd), A6_TEXT);
+		reset(fd);
+	}
+	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	check_num(seen, 300);
+	check_num(failed, 0);
+	defaults();
+}
+
+int main(int argc, char **argv)
+{
+	enum { COUNT = sizeof(balancers) / sizeof(balancers[0]), WAYS = 4 };
+	static const enum kind kinds[] = { INET, MAPPED, INET6, DUAL6 };
+	static struct balancer all[COUNT * WAYS];
+	unsigned int i;
+
+	for (i = 0; i < COUNT * WAYS; i++) {
+		all[i] = balancers[i / WAYS];
+		all[i].syn = i & 1;
+		all[i].kind = i & 2 ? MAPPED : INET;
+		test_add(balancer, &all[i], "%s in the %s, %s", all[i].name,
+			 all[i].syn ? "SYN" : "ACK", kind_name[all[i].kind]);
+	}
+	for (i = 0; i < KINDS; i++)
+		test_add(not_shown, &kinds[i], "nat64_getpeername=0, %s", kind_name[i]);
+	for (i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		test_add(run_time, &values[i], "%s='%.*s%s' at run time %s", values[i].name,
+			 (int)strcspn(values[i].value, "\n"), values[i].value,
+			 strchr(values[i].value, '\n') ? " and more" : "",
+			 values[i].shown ? "accepted" : "refused");
+	for (i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		if (!values[i].shown && !strpbrk(values[i].value, " \n") && values[i].value[0])
+			test_add(at_load, &values[i], "%s='%s' at load refused", values[i].name,
+				 values[i].value);
+	for (i = 0; i < sizeof(load_values) / sizeof(load_values[0]); i++)
+		test_add(at_load, &load_values[i], "%s='%s' at load %s", load_values[i].name,
+			 load_values[i].value, load_values[i].shown ? "accepted" : "refused");
+	test_add(all_at_load, NULL, "all at load");
+	test_add(modes, NULL, "modes of the files");
+	test_add(connections_stay, NULL, "connections keep what they were made with");
+	test_add(traffic, NULL, "written under traffic");
+	return toa_main("config", "", argc, argv);
+}

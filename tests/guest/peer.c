@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The answers of getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER), cell by cell. */
+#include "mod.h"
+#include "../../toa.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define V4 "198.51.100.7"
+#define V6 "2001:db8::77"
+#define V4_TEXT "198.51.100.7:4321"
+#define V6_TEXT "[2001:db8::77]:8765"
+
+enum { NONE, HAS_V4, HAS_V6, HAS_BOTH };
+
+static const struct opts *opts(int carried)
+{
+	static struct opts o;
+
+	o.len = 0;
+	if (carried & HAS_V4)
+		opt_v4(&o, V4, 4321);
+	if (carried & HAS_V6)
+		opt_v6(&o, V6, 8765);
+	return carried ? &o : NULL;
+}
+
+/* The error's name, or "ok". */
+static const char *ask(int fd, void *buf, socklen_t *len)
+{
+	return getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER, buf, len) ? error_name(errno) : "ok";
+}
+
+static const char *ask_len(int fd, int len)
+{
+	struct toa_peer_info info;
+	socklen_t l = len;
+
+	return ask(fd, &info, &l);
+}
+
+static bool get(int fd, struct toa_peer_info *info)
+{
+	socklen_t len = sizeof(*info);
+
+	memset(info, 0xa5, sizeof(*info));
+	if (strcmp(ask(fd, info, &len), "ok"))
+		return false;
+	check_num(len, sizeof(*info));
+	check_num(info->size, sizeof(*info));
+	return true;
+}
+
+static const char *text(const union toa_peer_addr *addr)
+{
+	struct sockaddr_storage ss = { 0 };
+
+	memcpy(&ss, addr, sizeof(*addr));
+	return addr_text(&ss);
+}
+
+static bool v6_socket(enum kind kind)
+{
+	return kind != INET;
+}
+
+/* Whose address the answer is, as the contract has it. */
+static const char *client(enum kind kind, int carried, const char *balancer)
+{
+	if (carried == NONE)
+		return balancer;
+	if (carried == HAS_V6 || (carried == HAS_BOTH && v6_socket(kind)))
+		return V6_TEXT;
+	return v6_socket(kind) ? mapped(V4_TEXT) : V4_TEXT;
+}
+
+static int kind_of(enum kind kind, int carried)
+{
+	if (carried == NONE)
+		return 0;
+	return carried == HAS_V6 || (carried == HAS_BOTH && v6_socket(kind)) ? 253 : 200;
+}
+
+static void check_peer(const struct server *s, const struct conn *c, int fd, int carried,
+		       int segment, int line)
+{
+	const char *balancer = server_sees(s, c);
+	struct toa_peer_info info;
+
+	if (!get(fd, &info)) {
+		test_fail(__FILE__, line, "getsockopt: %s", error_name(errno));
+		return;
+	}
+	test_str(__FILE__, line, "client", text(&info.client), client(s->kind, carried, balancer));
+	test_str(__FILE__, line, "balancer", text(&info.balancer), balancer);
+	test_num(__FILE__, line, "kind", info.kind, kind_of(s->kind, carried));
+	test_num(__FILE__, line, "segment", info.segment, segment);
+	/* What getpeername changes is what is answered; only AF_INET cannot have IPv6. */
+	if (s->kind != INET || carried != HAS_V6)
+		test_str(__FILE__, line, "getpeername", peer_of(fd), text(&info.client));
+}
+
+struct cell {
+	enum kind kind;
+	int carried;
+};
+
+static const char *const carried_name[] = { "none", "option 200", "option 253", "both" };
+
+static void cell(const void *arg)
+{
+	const struct cell *t = arg;
+	struct toa_peer_info info;
+	struct stats before;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, t->kind, 5);
+	fd = server_connect(&s, &c, NULL, opts(t->carried));
+	require(stats_get(&before));
+	check(get(fd, &info));
+	check_moved(&before, t->carried ? "getname_toa_ok" : "getname_toa_empty", 1);
+	check_peer(&s, &c, fd, t->carried, t->carried ? TOA_SEGMENT_ACK : TOA_SEGMENT_NONE,
+		   __LINE__);
+	check(data_flows(&c, fd));
+}
+
+/*
+ * Segments
+ */
+
+static void in_syn(const void *arg)
+{
+	const struct cell *t = arg;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, t->kind, 5);
+	fd = server_connect(&s, &c, opts(t->carried), NULL);
+	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_SYN, __LINE__);
+	/* The later one counts. */
+	fd = server_connect(&s, &c, opts(t->carried), opts(t->carried));
+	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_ACK, __LINE__);
+}
+
+static void in_data(const void *arg)
+{
+	const struct cell *t = arg;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, t->kind, 5);
+	server_conn(&s, &c);
+	conn_syn(&c, NULL);
+	require(conn_synack(&c, NULL));
+	conn_data(&c, opts(t->carried), "first");
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_DATA, __LINE__);
+	check(data_reads(fd, "first"));
+}
+
+/* Each address has the segment it stood in. */
+static void in_two(const void *arg)
+{
+	const struct cell *t = arg;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, t->kind, 5);
+	fd = server_connect(&s, &c, v4_opt(V4, 4321), v6_opt(V6, 8765));
+	check_peer(&s, &c, fd, HAS_BOTH, t->kind == INET ? TOA_SEGMENT_SYN : TOA_SEGMENT_ACK,
+		   __LINE__);
+	fd = server_connect(&s, &c, v6_opt(V6, 8765), v4_opt(V4, 4321));
+	check_peer(&s, &c, fd, HAS_BOTH, t->kind == INET ? TOA_SEGMENT_ACK : TOA_SEGMENT_SYN,
+		   __LINE__);
+}
+
+/*
+ * The struct
+ */
+
+static void layout(const void *arg)
+{
+	(void)arg;
+	check_num(sizeof(struct toa_peer_info), 60);
+	check_num(__alignof__(struct toa_peer_info), 4);
+	check_num(offsetof(struct toa_peer_info, size), 0);
+	check_num(offsetof(struct toa_peer_info, kind), 2);
+	check_num(offsetof(struct toa_peer_info, segment), 3);
+	check_num(offsetof(struct toa_peer_info, client), 4);
+	check_num(offsetof(struct toa_peer_info, balancer), 32);
+	check_num(sizeof(union toa_peer_addr), 28);
+}
+
+/* Nothing of the kernel's stack: every byte is accounted for. */
+static void bytes(const void *arg)
+{
+	const struct cell *t = arg;
+	struct toa_peer_info info, want;
+	struct server s;
+	struct conn c;
+	int fd, i;
+
+	server_open(&s, t->kind, 5);
+	fd = server_connect(&s, &c, NULL, opts(t->carried));
+	for (i = 0; i < 20; i++) {
+		socklen_t len = sizeof(info);
+
+		memset(&info, i & 1 ? 0xff : 0x5a, sizeof(info));
+		check_str(ask(fd, &info, &len), "ok");
+		memset(&want, 0, sizeof(want));
+		want.size = sizeof(want);
+		want.kind = kind_of(t->kind, t->carried);
+		want.segment = t->carried ? TOA_SEGMENT_ACK : TOA_SEGMENT_NONE;
+		want.balancer.v4.sin_family = AF_INET;
+		want.balancer.v4.sin_port = htons(c.sport);
+		memcpy(&want.balancer.v4.sin_addr, c.saddr, 4);
+		want.client = want.balancer;
+		if (t->carried == HAS_V6) {
+			memset(&want.client, 0, sizeof(want.client));
+			want.client.v6.sin6_family = AF_INET6;
+			want.client.v6.sin6_port = htons(8765);
+			inet_pton(AF_INET6, V6, &want.client.v6.sin6_addr);
+		} else if (t->carried) {
+			want.client.v4.sin_port = htons(4321);
+			inet_pton(AF_INET, V4, &want.client.v4.sin_addr);
+		}
+		check(!memcmp(&info, &want, sizeof(want)));
+	}
+}
+
+static void length(const void *arg)
+{
+	int len = *(const int *)arg, size = len < 60 ? len : 60, fd, i;
+	struct stats before;
+	struct server s;
+	struct conn c;
+	uint8_t buf[256];
+	socklen_t got = len;
+
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, NULL, opts(HAS_V6));
+	memset(buf, 0xa5, sizeof(buf));
+	require(stats_get(&before));
+	if (len < 60) {
+		check_str(ask(fd, buf, &got), "EINVAL");
+		size = 0;
+		check_moved(&before);
+	} else {
+		check_str(ask(fd, buf, &got), "ok");
+		check_num(got, size);
+		check_moved(&before, "getname_toa_ok", 1);
+	}
+	for (i = size; i < (int)sizeof(buf); i++)
+		check_num(buf[i], 0xa5);
+}
+
+/*
+ * Whom it does not answer
+ */
+
+static void not_tcp(const void *arg)
+{
+	struct stats before;
+	int udp, raw;
+
+	(void)arg;
+	udp = socket(AF_INET, SOCK_DGRAM, 0);
+	raw = socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
+	require(udp >= 0 && raw >= 0 && stats_get(&before));
+	check_str(ask_len(udp, 60), "EOPNOTSUPP");
+	check_str(ask_len(udp, 59), "EINVAL");
+	check_str(ask_len(raw, 60), "EOPNOTSUPP");
+	check_moved(&before);
+}
+
+static void not_connected(const void *arg)
+{
+	const struct cell *t = arg;
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct stats before;
+	struct server s;
+	struct conn c;
+	int fresh, gone, fd;
+
+	server_open(&s, t->kind, 5);
+	fresh = socket(t->kind == INET ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+	fd = server_connect(&s, &c, NULL, opts(HAS_BOTH));
+	gone = server_connect(&s, &c, NULL, opts(HAS_BOTH));
+	conn_rst(&c);
+	require(connect(fd, &none, sizeof(none)) == 0);
+	require(stats_get(&before));
+	check_str(ask_len(fresh, 60), "ENOTCONN");
+	check_str(ask_len(s.fd, 60), "ENOTCONN");
+	check_str(ask_len(gone, 60), "ENOTCONN");
+	check_str(ask_len(fd, 60), "ENOTCONN");
+	check_moved(&before);
+}
+
+static void bad_pointers(const void *arg)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	uint8_t *map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	struct stats before;
+	struct server s;
+	struct conn c;
+	socklen_t len = 60;
+	int fd;
+
+	(void)arg;
+	require(map != MAP_FAILED && mprotect(map + page, page, PROT_NONE) == 0);
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, NULL, opts(HAS_V4));
+	require(stats_get(&before));
+	check_str(ask(fd, map + page, &len), "EFAULT");
+	check_str(ask(fd, map + page - 59, &len), "EFAULT");
+	check_str(ask(fd, map, (socklen_t *)8), "EFAULT");
+	check_num(len, 60);
+	check_moved(&before);
+	check_str(ask(fd, map + page - 60, &len), "ok");
+	munmap(map, 2 * page);
+}
+
+/* A connection that this host made: the other end is who it says. */
+static void outgoing(const void *arg)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(80) };
+	struct toa_peer_info info;
+	struct conn c;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	socklen_t len = sizeof(sin);
+	struct sockaddr_in local;
+
+	(void)arg;
+	inet_pton(AF_INET, BALANCER_V4, &sin.sin_addr);
+	require(fd >= 0);
+	require(connect(fd, (struct sockaddr *)&sin, sizeof(sin)) && errno == EINPROGRESS);
+	check_str(ask_len(fd, 60), "ENOTCONN");
+	require(getsockname(fd, (struct sockaddr *)&local, &len) == 0);
+	conn_init(&c, false, ntohs(local.sin_port));
+	c.sport = 80;
+	require(conn_answer(&c, opts(HAS_BOTH)));
+	check(get(fd, &info));
+	check_str(text(&info.client), BALANCER_V4 ":80");
+	check_str(text(&info.balancer), BALANCER_V4 ":80");
+	check_num(info.kind, 0);
+	check_num(info.segment, TOA_SEGMENT_NONE);
+}
+
+/* The device is a part of a link-local address. */
+static void link_local(const void *arg)
+{
+	struct sockaddr_in6 shown;
+	socklen_t len = sizeof(shown);
+	struct toa_peer_info info;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	(void)arg;
+	server_open(&s, INET6, 5);
+	server_conn(&s, &c);
+	inet_pton(AF_INET6, "fe80::2", c.saddr);
+	wait_ms = 1000;
+	conn_syn(&c, NULL);
+	fd = conn_synack(&c, NULL);
+	wait_ms = WAIT_MS;
+	if (!fd)
+		test_skip("this kernel has no route to link-local addresses of the device");
+	conn_ack(&c, opts(HAS_V6));
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check(get(fd, &info));
+	check_str(text(&info.client), V6_TEXT);
+	check_num(info.client.v6.sin6_scope_id, 0);
+	check(info.balancer.v6.sin6_scope_id);
+
+	/* What getpeername says where there is no option. */
+	server_conn(&s, &c);
+	inet_pton(AF_INET6, "fe80::2", c.saddr);
+	require(conn_open(&c, NULL, NULL));
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check(get(fd, &info));
+	require(getpeername(fd, (struct sockaddr *)&shown, &len) == 0);
+	check(!memcmp(&shown, &info.balancer.v6, sizeof(shown)));
+	check(!memcmp(&shown, &info.client.v6, sizeof(shown)));
+}
+
+int main(int argc, char **argv)
+{
+	static const int lengths[] = { 60, 61, 256, 59, 20, 0, -1 };
+	static struct cell cells[KINDS * 4];
+	unsigned int i;
+
+	for (i = 0; i < KINDS * 4; i++) {
+		cells[i].kind = i / 4;
+		cells[i].carried = i % 4;
+		test_add(cell, &cells[i], "%s %s", kind_name[i / 4], carried_name[i % 4]);
+	}
+	for (i = 0; i < KINDS * 4; i++) {
+		if (!cells[i].carried)
+			continue;
+		test_add(in_syn, &cells[i], "in the SYN, %s %s", kind_name[i / 4],
+			 carried_name[i % 4]);
+		test_add(in_data, &cells[i], "in first data, %s %s", kind_name[i / 4],
+			 carried_name[i % 4]);
+	}
+	for (i = 0; i < KINDS; i++) {
+		test_add(in_two, &cells[4 * i], "SYN and ACK, %s", kind_name[i]);
+		test_add(not_connected, &cells[4 * i], "not connected ENOTCONN, %s", kind_name[i]);
+	}
+	test_add(layout, NULL, "layout of the struct");
+	for (i = 0; i < 4; i++)
+		test_add(bytes, &cells[i], "every byte, %s", carried_name[i]);
+	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+		test_add(length, &lengths[i], "len %d %s", lengths[i],
+			 lengths[i] < 60 ? "EINVAL" : "answers");
+	test_add(not_tcp, NULL, "not TCP EOPNOTSUPP");
+	test_add(bad_pointers, NULL, "bad pointers EFAULT");
+	test_add(outgoing, NULL, "a connection made by this host");
+	test_add(link_local, NULL, "a link-local balancer");
+	return toa_main("peer", "", argc, argv);
+}
