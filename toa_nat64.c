@@ -106,11 +106,13 @@ static void set_balancer(const struct sock *sk, union toa_peer_addr *out)
 		out->v6.sin6_scope_id = sk->sk_bound_dev_if;
 }
 
-/* What getpeername shows; failing that, the IPv6 client that it cannot show. */
-static void set_client(const struct sock *sk, const struct toa_addrs *addrs,
+/* What getpeername shows; failing that, the IPv6 client that it cannot show. True if it is IPv6. */
+static bool set_client(const struct sock *sk, const struct toa_addrs *addrs,
 		       struct toa_peer_info *info)
 {
-	if (toa_shows_v6(sk, addrs) || !(addrs->have & TOA_HAVE_V4)) {
+	bool v6 = toa_shows_v6(sk, addrs) || !(addrs->have & TOA_HAVE_V4);
+
+	if (v6) {
 		set_v6(&addrs->v6_addr, addrs->v6_port, &info->client);
 		info->kind = addrs->v6_kind;
 		info->segment = addrs->v6_segment;
@@ -119,6 +121,7 @@ static void set_client(const struct sock *sk, const struct toa_addrs *addrs,
 		info->kind = addrs->v4_kind;
 		info->segment = addrs->v4_segment;
 	}
+	return v6;
 }
 
 static int answer_peer(struct sock *sk, void __user *user, int *len)
@@ -126,7 +129,7 @@ static int answer_peer(struct sock *sk, void __user *user, int *len)
 	struct toa_peer_info info;
 	struct toa_addrs addrs;
 	int size = *len, err;
-	bool found;
+	bool found, v6 = false;
 
 	BUILD_BUG_ON(sizeof(info) < TOA_PEER_INFO_MIN);
 	err = check_call(sk, size, TOA_PEER_INFO_MIN);
@@ -137,7 +140,7 @@ static int answer_peer(struct sock *sk, void __user *user, int *len)
 	set_balancer(sk, &info.balancer);
 	found = toa_table_find(sk, &addrs);
 	if (found)
-		set_client(sk, &addrs, &info);
+		v6 = set_client(sk, &addrs, &info);
 	else
 		info.client = info.balancer;
 
@@ -146,6 +149,8 @@ static int answer_peer(struct sock *sk, void __user *user, int *len)
 		return -EFAULT;
 	*len = size;
 	toa_stat_inc(found ? TOA_STAT_GETNAME_OK : TOA_STAT_GETNAME_EMPTY);
+	if (found)
+		trace_toa_getname(sk, TOA_CALL_GETSOCKOPT, v6, &addrs);
 	if (info.client.v4.sin_family == AF_INET)
 		toa_dbg("getsockopt: %pI4:%u, option %u\n", &info.client.v4.sin_addr,
 			ntohs(info.client.v4.sin_port), info.kind);
