@@ -35,7 +35,7 @@ static const struct kernel_param_ops bool_ops = {
 
 struct bounded {
 	unsigned int *value;
-	unsigned int min, max;
+	unsigned int max;
 };
 
 static int set_bounded(const char *val, const struct kernel_param *kp)
@@ -44,8 +44,8 @@ static int set_bounded(const char *val, const struct kernel_param *kp)
 	char must_be[64];
 	unsigned int n;
 
-	if (kstrtouint(val, 0, &n) || n < b->min || n > b->max) {
-		snprintf(must_be, sizeof(must_be), "a number from %u to %u", b->min, b->max);
+	if (kstrtouint(val, 0, &n) || n > b->max) {
+		snprintf(must_be, sizeof(must_be), "a number up to %u", b->max);
 		return refuse(val, kp, must_be);
 	}
 	WRITE_ONCE(*b->value, n);
@@ -139,16 +139,16 @@ __MODULE_PARM_TYPE(kernel_getname, "bool");
 MODULE_PARM_DESC(kernel_getname, "Show the real client to servers inside the kernel too, such as NFS (0 or 1, default 0)");
 
 unsigned int toa_syn_slots __read_mostly = 16384;
-static struct bounded syn_slots = { &toa_syn_slots, 0, 1 << 24 };
+static struct bounded syn_slots = { &toa_syn_slots, 1 << 24 };
 module_param_cb(syn_slots, &bounded_ops, &syn_slots, 0444);
 __MODULE_PARM_TYPE(syn_slots, "uint");
 MODULE_PARM_DESC(syn_slots, "Handshakes whose SYN carried an address that are kept at once, 112 bytes each (0 to 16777216, 0: do not look at SYNs; default 16384)");
 
 unsigned int toa_table_max __read_mostly = 1 << 20;
-static struct bounded table_max = { &toa_table_max, 1, 1 << 28 };
+static struct bounded table_max = { &toa_table_max, 1 << 28 };
 module_param_cb(table_max, &bounded_ops, &table_max, 0644);
 __MODULE_PARM_TYPE(table_max, "uint");
-MODULE_PARM_DESC(table_max, "Connections with an address that are kept at once (1 to 268435456, default 1048576)");
+MODULE_PARM_DESC(table_max, "Connections with an address that are kept at once (0 to 268435456, default 1048576)");
 
 char *toa_hook_mode = "auto";
 module_param_named(hook, toa_hook_mode, charp, 0444);
