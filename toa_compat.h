@@ -260,6 +260,26 @@ static const struct in6_addr toa_v6_none;
 #endif
 
 /**
+ * toa_req_taken() - is another CPU's child of a request the one that counts?
+ * @req: the request, in syn_recv_sock()
+ *
+ * Requests stand in the hash table since 4.4, until one CPU takes them out for its child; those of
+ * syncookies and Fast Open never do, and have no references yet. Before, listeners were locked.
+ *
+ * Return: true says for sure that *own_req will be false.
+ */
+static inline bool toa_req_taken(const struct request_sock *req)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 13, 0)
+	return hlist_unhashed(&req->__req_common.skc_node) && refcount_read(&req->rsk_refcnt);
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(4, 4, 0)
+	return hlist_unhashed(&req->__req_common.skc_node) && atomic_read(&req->rsk_refcnt);
+#else
+	return false;
+#endif
+}
+
+/**
  * toa_net_id() - the number that tells a network namespace from every other living one
  * @net: the namespace
  *

@@ -219,7 +219,8 @@ static void on_child_v4(unsigned long ip, unsigned long parent, struct ftrace_op
 {
 	toa_hook_fire(TOA_HOOK_CHILD_V4);
 	if (!from_wrapper(parent) &&
-	    toa_child_wanted((const struct sk_buff *)toa_ftrace_arg(regs, 1)))
+	    toa_child_wanted((const struct sk_buff *)toa_ftrace_arg(regs, 1),
+			     (const struct request_sock *)toa_ftrace_arg(regs, 2)))
 		toa_ftrace_redirect(regs, SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v4 :
 							       (unsigned long)wrap_child_6_v4);
 }
@@ -229,7 +230,8 @@ static void on_child_v6(unsigned long ip, unsigned long parent, struct ftrace_op
 {
 	toa_hook_fire(TOA_HOOK_CHILD_V6);
 	if (!from_wrapper(parent) &&
-	    toa_child_wanted_v6((const struct sk_buff *)toa_ftrace_arg(regs, 1)))
+	    toa_child_wanted_v6((const struct sk_buff *)toa_ftrace_arg(regs, 1),
+				(const struct request_sock *)toa_ftrace_arg(regs, 2)))
 		toa_ftrace_redirect(regs, SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v6 :
 							       (unsigned long)wrap_child_6_v6);
 }

@@ -78,11 +78,12 @@ static inline void toa_deferred(const struct sock *listener, const struct sk_buf
 /**
  * toa_child_wanted() - at the entry of tcp_v4_syn_recv_sock(): is there anything to do?
  * @skb: the segment that completes the handshake
+ * @req: the request
  *
  * Return: true asks for toa_child_begin() and toa_child_end(); false says that all has been done
  * and counted.
  */
-static inline bool toa_child_wanted(const struct sk_buff *skb)
+static inline bool toa_child_wanted(const struct sk_buff *skb, const struct request_sock *req)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 	const __be32 timestamps = htonl(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
@@ -91,7 +92,10 @@ static inline bool toa_child_wanted(const struct sk_buff *skb)
 	/* No options but those that nearly every segment has, and nothing kept from a SYN. */
 	if ((th->doff == 5 || (th->doff == 8 && *(const __be32 *)(th + 1) == timestamps)) &&
 	    toa_handshake_idle() && !toa_hook_may_miss) {
-		toa_child_none(skb);
+		/* What its SYN said may be gone because another CPU has made the connection. */
+		smp_rmb();
+		if (!toa_req_taken(req))
+			toa_child_none(skb);
 		return false;
 	}
 	return true;
@@ -100,10 +104,11 @@ static inline bool toa_child_wanted(const struct sk_buff *skb)
 /**
  * toa_child_wanted_v6() - the same at the entry of tcp_v6_syn_recv_sock()
  * @skb: the segment
+ * @req: the request
  */
-static inline bool toa_child_wanted_v6(const struct sk_buff *skb)
+static inline bool toa_child_wanted_v6(const struct sk_buff *skb, const struct request_sock *req)
 {
-	return (!toa_is_ipv4(skb) || toa_v4_bypassed) && toa_child_wanted(skb);
+	return (!toa_is_ipv4(skb) || toa_v4_bypassed) && toa_child_wanted(skb, req);
 }
 
 /**
