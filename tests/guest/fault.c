@@ -124,7 +124,7 @@ static void falls_back(const void *arg)
 				test_skip("this kernel has kprobes only");
 			continue;
 		}
-		fell += strstr(lines, "ftrace and kprobes") != NULL;
+		fell += !!strstr(lines, "ftrace and kprobes");
 		check_num(parameter("fail"), 0);
 		works();
 		ensure_unloaded();

@@ -38,6 +38,7 @@ struct in6_ifreq {
 
 struct dev dev0 = { .fd = -1 };
 int wait_ms = WAIT_MS;
+void (*conn_mutate)(uint8_t *tcp, size_t len);
 
 static long long now_ms(void)
 {
@@ -313,6 +314,8 @@ void conn_send(const struct conn *c, uint8_t flags, uint32_t seq, uint32_t ack,
 		memcpy(tcp + TCP_LEN, o->byte, o->len);
 	if (len)
 		memcpy(tcp + TCP_LEN + opt_len, data, len);
+	if (conn_mutate)
+		conn_mutate(tcp, tcp_len);
 	sum = sum_words(c->saddr, addr_len, IPPROTO_TCP + tcp_len);
 	sum = sum_words(c->daddr, addr_len, sum);
 	put_sum(tcp + 16, sum_words(tcp, tcp_len, sum));

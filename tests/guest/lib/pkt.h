@@ -81,6 +81,9 @@ void conn_init(struct conn *c, bool v6, uint16_t dport);
 void conn_again(struct conn *c);
 const char *conn_addr(const struct conn *c, bool mapped);
 
+/* May change what is sent, before its checksum is made. */
+extern void (*conn_mutate)(uint8_t *tcp, size_t len);
+
 void conn_send(const struct conn *c, uint8_t flags, uint32_t seq, uint32_t ack,
 	       const struct opts *o, const void *data, size_t len);
 bool conn_recv(struct conn *c, uint8_t mask, uint8_t flags, struct seg *seg);
