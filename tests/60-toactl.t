@@ -193,8 +193,13 @@ doctor() {
 	says "doctor: IPv6 addresses that are never freed" 1 "^warning +ip6_address +5 were made" -- doctor --seconds 0
 	healthy
 	sed -i 's/^253  4026531840 \[2001:db8:d::1\]:443  /253  4026531840 10.99.1.1:80         /' "$host/proc/net/toa_table"
-	says "doctor: AF_INET listener with IPv6 clients" 2 "^problem +listener +AF_INET on port 80" "do: listen dual-stack.*TOA_SO_GET_LOOKUP" -- doctor --seconds 0
+	says "doctor: AF_INET listener with IPv6 clients" 2 "^problem +listener +AF_INET on port 80" "do: listen dual-stack.*TOA_SO_GET_PEER" -- doctor --seconds 0
 	says "doctor: nobody listens" 1 "^warning +listener +nobody listens on port 81" -- doctor --seconds 0 --port 81
+	echo "   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0" >>"$host/proc/net/tcp6"
+	sed -i 2d "$host/proc/net/tcp"
+	says "doctor: a dual-stack listener with IPv6 clients" 1 "^ok +listener +AF_INET6 on port 80" -- doctor --seconds 0 --port 80
+	parameter nat64_getpeername N
+	says "doctor: nat64_getpeername is off" 1 "^warning +listener +IPv6 clients arrive at port 80, but nat64_getpeername is off" -- doctor --seconds 0
 	hooks_faults
 	loading_faults
 }
@@ -260,9 +265,15 @@ packets() {
 		"$head" "$syn" >"$tmp/capture"
 	says "doctor: option 254" 2 "^problem +option +254 \(length 20\) on 1 of 1 connections" "do: set the balancer to option 200" -- doctor --port 80 --seconds 1
 	parameter opt_ipv6 253
-	says "doctor: option 254, and a parameter for it" 2 "do: load with opt_ipv6=254" -- doctor --port 80 --seconds 1
-	parameter opt_ipv6 254
+	says "doctor: option 254, and a parameter for it" 2 "do: if it is the balancer.s: echo 253,254 > /sys/module/toa/parameters/opt_ipv6" -- doctor --port 80 --seconds 1
+	parameter opt_ipv6 253,254
 	says "doctor: option 254 as it is wanted; the listener does not fit" 2 "^ok +option +254 \(length 20\)" "^problem +listener +AF_INET on port 80" -- doctor --port 80 --seconds 1
+	healthy
+	printf '%s\n%s\n\t0x0020:  7002 ffff 0000 0000 1c07 01c6 3364 0100\n' "$head" "$syn" >"$tmp/capture"
+	parameter opt_hostid ""
+	says "doctor: a host id in option 28" 2 "^problem +option +28 \(length 7\)" "do: .*echo 28 > /sys/module/toa/parameters/opt_hostid" -- doctor --port 80 --seconds 1
+	parameter opt_hostid 28
+	says "doctor: a host id in option 28, as it is wanted" 1 "^ok +option +28 \(length 7\)" -- doctor --port 80 --seconds 1
 	shell_path=${shell_path#*:}
 }
 
