@@ -30,7 +30,8 @@
 #define MPC "\x1e\x04\x01\x01"		/* MP_CAPABLE, version 1, HMAC-SHA256 */
 #define KEY_OF_CLIENT "\x01\x02\x03\x04\x05\x06\x07\x08"
 
-enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED, OPT_MPTCP = 30, MPC_SYNACK_LEN = 12, MPC_ACK_LEN = 20 };
+enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED };
+enum { OPT_MPTCP = 30, MPC_SYNACK_LEN = 12, MPC_ACK_LEN = 20 };
 
 static const char *const carried_name[CARRIED] = { "none", "option 200", "option 253", "both" };
 
@@ -77,7 +78,7 @@ static bool serves_mptcp(void)
 	has = 0;
 	f = fopen("/proc/kallsyms", "re");
 	while (f && fgets(line, sizeof(line), f))
-		has |= strstr(line, " mptcp_sk_clone_init\n") != NULL;
+		has |= !!strstr(line, " mptcp_sk_clone_init\n");
 	if (f)
 		fclose(f);
 	return has;

@@ -43,13 +43,9 @@ static bool family6(enum kind kind)
 	return kind != INET;
 }
 
-void server_open_at(struct server *s, enum kind kind, int backlog, uint16_t port)
+void server_socket(struct server *s, enum kind kind)
 {
-	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int one = 1, only = kind == INET6;
-	struct sockaddr_storage got;
-	socklen_t len = sizeof(got);
+	int one = 1;
 
 	if (family6(kind))
 		need_ipv6();
@@ -57,7 +53,17 @@ void server_open_at(struct server *s, enum kind kind, int backlog, uint16_t port
 	s->fd = socket(family6(kind) ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
 	require(s->fd >= 0);
 	setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (family6(kind)) {
+}
+
+void server_listen(struct server *s, int backlog, uint16_t port)
+{
+	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_storage got;
+	socklen_t len = sizeof(got);
+	int only = s->kind == INET6;
+
+	if (family6(s->kind)) {
 		require(setsockopt(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0);
 		require(bind(s->fd, (struct sockaddr *)&sin6, sizeof(sin6)) == 0);
 	} else {
@@ -66,6 +72,12 @@ void server_open_at(struct server *s, enum kind kind, int backlog, uint16_t port
 	require(listen(s->fd, backlog) == 0);
 	require(getsockname(s->fd, (struct sockaddr *)&got, &len) == 0);
 	s->port = ntohs(((struct sockaddr_in *)&got)->sin_port);
+}
+
+void server_open_at(struct server *s, enum kind kind, int backlog, uint16_t port)
+{
+	server_socket(s, kind);
+	server_listen(s, backlog, port);
 }
 
 void server_open(struct server *s, enum kind kind, int backlog)

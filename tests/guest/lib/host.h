@@ -29,6 +29,10 @@ struct server {
 bool kind_v6(enum kind kind);	/* on the wire */
 
 void server_open(struct server *s, enum kind kind, int backlog);
+/* In two steps, for options that must be set between. */
+void server_socket(struct server *s, enum kind kind);
+void server_listen(struct server *s, int backlog, uint16_t port);
+
 void server_open_at(struct server *s, enum kind kind, int backlog, uint16_t port);
 void server_conn(const struct server *s, struct conn *c);
 const char *server_sees(const struct server *s, const struct conn *c);
