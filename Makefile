@@ -58,11 +58,14 @@ fuzz: ## fuzz the option parser (RUNS=10000000)
 bench: ## measure what the module costs, in instructions (KERNELS="6.1 6.12 ...")
 	scripts/bench $(KERNELS)
 
+soak: ## mixed traffic through a bad network, every answer compared (CONNS=20000, KERNEL=6.1)
+	CONNS=$(or $(CONNS),20000) scripts/soak $(or $(KERNEL),6.1)
+
 demo: ## see the module work in QEMU, with nginx, HAProxy and curl
 	scripts/demo
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
-.PHONY: all clean install check check-all mutants fuzz bench demo help
+.PHONY: all clean install check check-all mutants fuzz bench soak demo help
 .PHONY: install-tools uninstall sign deb rpm

@@ -176,8 +176,8 @@ static void closed(const void *arg)
 }
 
 /*
- * A full accept queue. A backlog of one has room for two connections and for one request: the second
- * connection, made while the request waits, is one by cookies.
+ * A full accept queue. A backlog of one has room for two connections and for one request: the
+ * second connection, made while the request waits, is one by cookies.
  */
 
 static void fill(struct server *s, enum kind kind, struct conn *waiting, const struct opts *syn,
