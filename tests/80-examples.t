@@ -61,6 +61,9 @@ if command -v python3 >/dev/null && python3 -c "import yaml" 2>/dev/null; then
 else
 	skip "the dashboard, the alert rules and the YAML files" "no Python with yaml"
 fi
+if command -v promtool >/dev/null; then
+	run "promtool takes the alert rules" promtool check rules examples/prometheus/alerts.yaml
+fi
 if command -v systemd-analyze >/dev/null; then
 	cp examples/prometheus/toa-textfile.* "$tmp"
 	sed -i 's,^ExecStart=.*,ExecStart=/bin/true,' "$tmp/toa-textfile.service"
