@@ -845,9 +845,9 @@ static int report(unsigned long leaks, uint64_t seconds)
 	row("all", "", checked, lost, wrong);
 	stats_get(&s);
 	missed = stats_of(&s, "toa_probe_missed");
-	printf("leaked %lu, missed probes %lu; %lu connections not made, %lu made twice by cookies\n",
-	       leaks, missed, conns - checked, ghosts);
-	printf("in %llu s\n", (unsigned long long)seconds);
+	printf("leaked %lu, missed probes %lu\n", leaks, missed);
+	printf("%lu connections not made, %lu made twice by cookies, in %llu s\n", conns - checked,
+	       ghosts, (unsigned long long)seconds);
 	/* What a network that loses packets costs in connections is TCP's affair, not ours. */
 	if (checked < conns / 10 * 9) {
 		printf("too few connections came about\n");
