@@ -106,7 +106,7 @@ int toa_option_list(const char *text, __u8 *kinds)
 }
 
 /* How many bytes of options that Linux puts in front stand here; none of them is of interest. */
-static inline unsigned int usual(const __u8 *opt, unsigned int len)
+static __always_inline unsigned int usual(const __u8 *opt, unsigned int len)
 {
 	/* NOP NOP timestamps */
 	if (*opt == OPT_NOP) {
@@ -122,8 +122,8 @@ static inline unsigned int usual(const __u8 *opt, unsigned int len)
 }
 
 /* Go to the next option whose kind is looked for. Returns what its kind is used for, or 0. */
-static inline unsigned int find(const struct toa_option_uses *uses, const __u8 **opt,
-				unsigned int *len)
+static __always_inline unsigned int find(const struct toa_option_uses *uses, const __u8 **opt,
+					 unsigned int *len)
 {
 	const __u8 *at = *opt;
 	unsigned int left, size, use;
@@ -150,7 +150,7 @@ static inline unsigned int find(const struct toa_option_uses *uses, const __u8 *
 }
 
 /* Which address an option has, if any: TOA_HAVE_V4 or TOA_HAVE_V6. */
-static inline unsigned int has(unsigned int use, const __u8 *opt)
+static __always_inline unsigned int has(unsigned int use, const __u8 *opt)
 {
 	const unsigned int len = opt[1];
 	unsigned int have = 0;
@@ -164,7 +164,7 @@ static inline unsigned int has(unsigned int use, const __u8 *opt)
 }
 
 /* Take an option's address; false if nobody may claim it. */
-static int take(unsigned int have, const __u8 *opt, __be16 sender_port, struct toa_addrs *out)
+static __always_inline int take(unsigned int have, const __u8 *opt, __be16 sender_port, struct toa_addrs *out)
 {
 	const int hostid = opt[1] & 1;
 	const __u8 *addr = opt + (hostid ? 3 : 4);
@@ -193,18 +193,17 @@ static noinline unsigned int collect(const struct toa_option_uses *uses, const _
 				     unsigned int len, __be16 sender_port, struct toa_addrs *out,
 				     unsigned int use)
 {
-	unsigned int refused = 0, seen = 0, have;
+	unsigned int refused = 0, have;
 
 	do {
-		have = has(use, opt) & ~seen;
-		seen |= have;
+		have = has(use, opt) & ~(out->have | refused);
 		if (have && !take(have, opt, sender_port, out))
-			refused++;
+			refused |= have;
 		len -= opt[1];
 		opt += opt[1];
 		use = find(uses, &opt, &len);
 	} while (use);
-	return refused;
+	return !!(refused & TOA_HAVE_V4) + !!(refused & TOA_HAVE_V6);
 }
 
 /**
