@@ -164,7 +164,8 @@ static __always_inline unsigned int has(unsigned int use, const __u8 *opt)
 }
 
 /* Take an option's address; false if nobody may claim it. */
-static __always_inline int take(unsigned int have, const __u8 *opt, __be16 sender_port, struct toa_addrs *out)
+static __always_inline int take(unsigned int have, const __u8 *opt, __be16 sender_port,
+				struct toa_addrs *out)
 {
 	const int hostid = opt[1] & 1;
 	const __u8 *addr = opt + (hostid ? 3 : 4);
