@@ -270,7 +270,7 @@ static void read_under_traffic(const void *arg)
  * A million
  */
 
-enum { MILLION = 1000000, ENTRY_MAX = 96, BYTES_MAX = 112 };
+enum { MILLION = 1000000, ENTRY_MAX = 112, BYTES_MAX = 128 };
 
 static void million(const void *arg)
 {

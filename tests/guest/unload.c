@@ -26,7 +26,7 @@
 #define V6_TEXT "[2001:db8::77]:8765"
 #define TRACING "/sys/kernel/tracing/"
 
-static int cycles = 10;
+static int cycles = 5;
 static int stopping;
 
 struct mechanism {
@@ -135,6 +135,7 @@ static void *asking(void *arg)
 		got = nat64_of(a->fd);
 		if (!either(got, "ENOPROTOOPT", "ENOENT"))
 			not_right(a, got);
+		usleep(200);
 	}
 	return NULL;
 }
