@@ -247,6 +247,7 @@ packets() {
 	mkdir -p "$tmp/bin"
 	{
 		echo "#!/bin/sh"
+		echo "echo listening on any >&2"
 		echo "cat '$tmp/capture'"
 		echo "exec sleep 60"
 	} >"$tmp/bin/tcpdump"
