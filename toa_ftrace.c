@@ -185,9 +185,11 @@ static void on_deferred(unsigned long ip, unsigned long parent, struct ftrace_op
 static void on_syn(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
 		   struct toa_ftrace_regs *regs)
 {
+	const struct sk_buff *skb = (const struct sk_buff *)toa_ftrace_arg(regs, 3);
+
 	toa_hook_fire(TOA_HOOK_SYN);
-	toa_syn((const struct sock *)toa_ftrace_arg(regs, 2),
-		(const struct sk_buff *)toa_ftrace_arg(regs, 3));
+	if (toa_syn_wanted(skb))
+		toa_syn((const struct sock *)toa_ftrace_arg(regs, 2), skb);
 }
 
 static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigned long parent)

@@ -64,16 +64,20 @@ static int on_deferred(struct kprobe *kp, struct pt_regs *regs)
 
 static int on_syn(struct kprobe *kp, struct pt_regs *regs)
 {
+	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 3);
+
 	toa_hook_fire(TOA_HOOK_SYN);
-	toa_syn((const struct sock *)toa_regs_arg(regs, 2),
-		(const struct sk_buff *)toa_regs_arg(regs, 3));
+	if (toa_syn_wanted(skb))
+		toa_syn((const struct sock *)toa_regs_arg(regs, 2), skb);
 	return 0;
 }
 
 static int on_syn_old(struct kprobe *kp, struct pt_regs *regs)
 {
-	toa_syn((const struct sock *)toa_regs_arg(regs, 0),
-		(const struct sk_buff *)toa_regs_arg(regs, 1));
+	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 1);
+
+	if (toa_syn_wanted(skb))
+		toa_syn((const struct sock *)toa_regs_arg(regs, 0), skb);
 	return 0;
 }
 

@@ -76,6 +76,27 @@ static inline void toa_deferred(const struct sock *listener, const struct sk_buf
 }
 
 /**
+ * toa_syn_wanted() - at the entry of tcp_conn_request(): is there anything to do?
+ * @skb: the SYN
+ *
+ * Return: false if it has no options, or just those that Linux sends, in Linux's order.
+ */
+static inline bool toa_syn_wanted(const struct sk_buff *skb)
+{
+	const __be32 mss = htonl(TCPOPT_MSS << 24 | TCPOLEN_MSS << 16);
+	const __be32 sack_timestamps = htonl(TCPOPT_SACK_PERM << 24 | TCPOLEN_SACK_PERM << 16 |
+					     TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP);
+	const __be32 window = htonl(TCPOPT_NOP << 24 | TCPOPT_WINDOW << 16 | TCPOLEN_WINDOW << 8);
+	const struct tcphdr *th = tcp_hdr(skb);
+	const __be32 *opt = (const __be32 *)(th + 1);
+
+	if (th->doff != 10)
+		return th->doff > 5;
+	return ((opt[0] ^ mss) & htonl(0xffff0000)) | (opt[1] ^ sack_timestamps) |
+	       ((opt[4] ^ window) & htonl(0xffffff00));
+}
+
+/**
  * toa_child_wanted() - at the entry of tcp_v4_syn_recv_sock(): is there anything to do?
  * @skb: the segment that completes the handshake
  * @req: the request
