@@ -57,13 +57,14 @@ static void report_read(const struct tcphdr *th, const struct toa_addrs *addrs,
 static void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
+	unsigned int usual = toa_usual_options(th);
 	unsigned int refused;
 
 	addrs->have = 0;
-	if (th->doff * 4 <= sizeof(*th))
+	if (th->doff * 4 <= sizeof(*th) + usual)
 		return;
-	refused = toa_option_parse(&toa_option_uses, (const u8 *)(th + 1),
-				   th->doff * 4 - sizeof(*th), th->source, addrs);
+	refused = toa_option_parse(&toa_option_uses, (const u8 *)(th + 1) + usual,
+				   th->doff * 4 - sizeof(*th) - usual, th->source, addrs);
 	if (!addrs->have && !refused)
 		return;
 	addrs->v4_segment = segment_of(skb, th);
@@ -177,6 +178,21 @@ static void count_disagree(const struct sk_buff *skb, unsigned int count)
 		ntohs(tcp_hdr(skb)->dest));
 }
 
+/* Add what the SYN of this handshake said. */
+static noinline void add_syn(const struct sock *listener, const struct sk_buff *skb,
+			     const struct request_sock *req, struct toa_child *c)
+{
+	struct toa_addrs syn;
+	struct toa_flow flow;
+
+	/* Any segment in the window may complete a handshake: not by its own number. */
+	c->isn = tcp_rsk(req)->rcv_isn;
+	flow_of(listener, skb, c->isn, &flow);
+	c->slot = toa_handshake_find(&flow, &syn);
+	if (c->slot)
+		c->disagree = merge(&c->addrs, &syn);
+}
+
 /**
  * toa_child_begin() - at the entry, if toa_child_wanted(): collect the addresses
  * @listener: the socket
@@ -187,21 +203,12 @@ static void count_disagree(const struct sk_buff *skb, unsigned int count)
 void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 		     const struct request_sock *req, struct toa_child *c)
 {
-	struct toa_addrs syn;
-	struct toa_flow flow;
-
 	c->slot = NULL;
 	c->disagree = 0;
 	c->skb = skb;
 	read_segment(skb, &c->addrs);
-	if (toa_handshake_idle())
-		return;
-	/* Any segment in the window may complete a handshake: not by its own number. */
-	c->isn = tcp_rsk(req)->rcv_isn;
-	flow_of(listener, skb, c->isn, &flow);
-	c->slot = toa_handshake_find(&flow, &syn);
-	if (c->slot)
-		c->disagree = merge(&c->addrs, &syn);
+	if (!toa_handshake_idle())
+		add_syn(listener, skb, req, c);
 }
 
 /**

@@ -76,24 +76,41 @@ static inline void toa_deferred(const struct sock *listener, const struct sk_buf
 }
 
 /**
- * toa_syn_wanted() - at the entry of tcp_conn_request(): is there anything to do?
- * @skb: the SYN
+ * toa_usual_options() - how many bytes of options stand first as Linux puts them there
+ * @th: the segment
  *
- * Return: false if it has no options, or just those that Linux sends, in Linux's order.
+ * Return: 20 (of a SYN: MSS, SACK permitted, timestamps, window scale), 12 (of another segment:
+ * timestamps), or 0.
  */
-static inline bool toa_syn_wanted(const struct sk_buff *skb)
+static inline unsigned int toa_usual_options(const struct tcphdr *th)
 {
 	const __be32 mss = htonl(TCPOPT_MSS << 24 | TCPOLEN_MSS << 16);
 	const __be32 sack_timestamps = htonl(TCPOPT_SACK_PERM << 24 | TCPOLEN_SACK_PERM << 16 |
 					     TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP);
 	const __be32 window = htonl(TCPOPT_NOP << 24 | TCPOPT_WINDOW << 16 | TCPOLEN_WINDOW << 8);
-	const struct tcphdr *th = tcp_hdr(skb);
+	const __be32 timestamps = htonl(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
+					TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP);
 	const __be32 *opt = (const __be32 *)(th + 1);
 
-	if (th->doff != 10)
-		return th->doff > 5;
-	return ((opt[0] ^ mss) & htonl(0xffff0000)) | (opt[1] ^ sack_timestamps) |
-	       ((opt[4] ^ window) & htonl(0xffffff00));
+	if (!th->syn)
+		return th->doff >= 8 && opt[0] == timestamps ? 12 : 0;
+	if (th->doff < 10 || ((opt[0] ^ mss) & htonl(0xffff0000)) || opt[1] != sack_timestamps ||
+	    ((opt[4] ^ window) & htonl(0xffffff00)))
+		return 0;
+	return 20;
+}
+
+/**
+ * toa_syn_wanted() - at the entry of tcp_conn_request(): is there anything to do?
+ * @skb: the SYN
+ *
+ * Return: false if it has no options but those that nearly every SYN has.
+ */
+static inline bool toa_syn_wanted(const struct sk_buff *skb)
+{
+	const struct tcphdr *th = tcp_hdr(skb);
+
+	return th->doff * 4 - sizeof(*th) > toa_usual_options(th);
 }
 
 /**
@@ -107,12 +124,10 @@ static inline bool toa_syn_wanted(const struct sk_buff *skb)
 static inline bool toa_child_wanted(const struct sk_buff *skb, const struct request_sock *req)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
-	const __be32 timestamps = htonl(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
-					TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP);
 
 	/* No options but those that nearly every segment has, and nothing kept from a SYN. */
-	if ((th->doff == 5 || (th->doff == 8 && *(const __be32 *)(th + 1) == timestamps)) &&
-	    toa_handshake_idle() && !toa_hook_may_miss) {
+	if (th->doff * 4 - sizeof(*th) <= toa_usual_options(th) && toa_handshake_idle() &&
+	    !toa_hook_may_miss) {
 		/* What its SYN said may be gone because another CPU has made the connection. */
 		smp_rmb();
 		if (!toa_req_taken(req))

@@ -386,7 +386,7 @@ static noinline struct toa_entry *find_under_lock(const struct sock *sk, u64 has
 	return e;
 }
 
-/* The caller holds the RCU read lock, and checks @sk again when it has read the entry. */
+/* The caller holds toa_read_lock(), and checks @sk again when it has read the entry. */
 static __always_inline struct toa_entry *find(const struct sock *sk)
 {
 	unsigned int retries = READER_RETRIES;
@@ -418,13 +418,13 @@ static __always_inline struct toa_entry *find(const struct sock *sk)
  * Context: any.
  * Return: true if there is an entry under this address.
  */
-bool toa_table_has(const struct sock *sk)
+__always_inline bool toa_table_has(const struct sock *sk)
 {
 	bool has;
 
-	rcu_read_lock();
+	toa_read_lock();
 	has = find(sk);
-	rcu_read_unlock();
+	toa_read_unlock();
 	return has;
 }
 
@@ -441,14 +441,14 @@ bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs)
 	const struct toa_entry *e;
 	bool found = false;
 
-	rcu_read_lock();
+	toa_read_lock();
 	e = find(sk);
 	if (e && matches(e, sk)) {
 		*addrs = e->addrs;
 		smp_rmb();	/* pairs with the store of @sk behind the others in insert */
 		found = READ_ONCE(e->sk) == sk;
 	}
-	rcu_read_unlock();
+	toa_read_unlock();
 	return found;
 }
 
