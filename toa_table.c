@@ -199,8 +199,6 @@ static noinline struct toa_entry *entry_alloc_slow(void)
 {
 	struct toa_entry *e;
 
-	if (toa_fails())
-		return NULL;
 	if (!need_pool())
 		return kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN);
 	e = pool_pop();
@@ -225,6 +223,8 @@ static struct toa_entry *entry_alloc(void)
 	unsigned long flags;
 	struct toa_entry *e;
 
+	if (toa_fails())
+		return NULL;
 	local_irq_save(flags);
 	e = pop(this_cpu_ptr(&magazines));
 	local_irq_restore(flags);
