@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* sysctl kernel.ftrace_enabled=0, which takes away what hooks stand on, before the load and after it. */
+/* kernel.ftrace_enabled=0, which takes away what hooks stand on, before the load and after it. */
 #include "mod.h"
 
 #include <errno.h>
@@ -121,7 +121,8 @@ int main(int argc, char **argv)
 
 	for (i = 0; i < 2; i++) {
 		snprintf(params[i], sizeof(params[i]), "hook=%s", hooks[i]);
-		test_add(before, params[i], "kernel.ftrace_enabled=0 before the load, %s", params[i]);
+		test_add(before, params[i], "kernel.ftrace_enabled=0 before the load, %s",
+			 params[i]);
 		test_add(after, params[i], "kernel.ftrace_enabled=0 while loaded, %s", params[i]);
 	}
 	return bare_main("ftrace", argc, argv);
