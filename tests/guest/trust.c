@@ -540,6 +540,7 @@ static int traffic(struct replacer *r, enum kind kind, int *connections)
 	int shown = 0;
 
 	stopping = 0;
+	must_trust(r->list[1]);
 	server_open(&s, kind, 5);
 	require(pthread_create(&r->thread, NULL, replacing, r) == 0);
 	for (*connections = 0; *connections < 300 ||

@@ -366,7 +366,7 @@ bool conn_recv(struct conn *c, uint8_t mask, uint8_t flags, struct seg *seg)
 		if (n > 0 && parse(c, buf, n, seg) && (seg->flags & mask) == flags)
 			return true;
 		if (n <= 0)
-			poll(&pfd, 1, 50);
+			poll(&pfd, 1, wait_ms < 50 ? wait_ms : 50);
 	} while (now_ms() < end);
 	/* Where nothing works, do not wait for all of it. */
 	if (wait_ms == WAIT_MS && ++timeouts > 5)
