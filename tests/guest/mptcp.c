@@ -69,19 +69,7 @@ static void mptcp_open(struct server *s, enum kind kind)
 /* The kernels before 6.1 show the balancer. */
 static bool serves_mptcp(void)
 {
-	static int has = -1;
-	char line[512];
-	FILE *f;
-
-	if (has >= 0)
-		return has;
-	has = 0;
-	f = fopen("/proc/kallsyms", "re");
-	while (f && fgets(line, sizeof(line), f))
-		has |= !!strstr(line, " mptcp_sk_clone_init\n");
-	if (f)
-		fclose(f);
-	return has;
+	return kernel_has("mptcp_sk_clone_init");
 }
 
 static struct opts *options(struct opts *o, int carried)

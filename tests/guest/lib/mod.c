@@ -458,6 +458,19 @@ int klog_lines(struct klog *k, const char *prefix, char *buf, size_t size)
 	return count;
 }
 
+bool kernel_has(const char *symbol)
+{
+	FILE *f = fopen("/proc/kallsyms", "re");
+	char line[512], name[256];
+	bool has = false;
+
+	while (f && !has && fgets(line, sizeof(line), f))
+		has = sscanf(line, "%*s %*s %255s", name) == 1 && !strcmp(name, symbol);
+	if (f)
+		fclose(f);
+	return has;
+}
+
 /*
  * Namespaces
  */

@@ -75,6 +75,9 @@ struct klog {
 void klog_start(struct klog *k);
 int klog_lines(struct klog *k, const char *prefix, char *buf, size_t size);
 
+/* Whether /proc/kallsyms names it. */
+bool kernel_has(const char *symbol);
+
 /*
  * A network namespace with a device of its own. ns_new() leaves the program where it was;
  * ns_enter() and ns_leave() move its main thread.
