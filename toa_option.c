@@ -13,7 +13,6 @@
 #else
 #include <string.h>
 #define READ_ONCE(x) (x)
-#define noinline
 #endif
 
 /* Kinds of RFC 9293; the first two have no length byte. */
@@ -56,11 +55,18 @@ static int v4_claimable(const __u8 *a)
 	static const __u8 unspecified[4];
 	static const __u8 broadcast[4] = { 255, 255, 255, 255 };
 
-	return memcmp(a, unspecified, 4) &&
-	       memcmp(a, broadcast, 4) &&
-	       a[0] != 127 &&				/* loopback */
-	       (a[0] & 0xf0) != 224 &&			/* multicast */
-	       !(a[0] == 169 && a[1] == 254);		/* link-local */
+	switch (a[0]) {
+	case 0:
+		return memcmp(a, unspecified, 4) != 0;
+	case 127:	/* loopback */
+		return 0;
+	case 169:	/* link-local */
+		return a[1] != 254;
+	case 255:
+		return memcmp(a, broadcast, 4) != 0;
+	default:	/* multicast */
+		return (a[0] & 0xf0) != 224;
+	}
 }
 
 static int v6_claimable(const __u8 *a)
@@ -68,10 +74,14 @@ static int v6_claimable(const __u8 *a)
 	static const __u8 zero[15];
 	static const __u8 mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
-	return !(memcmp(a, zero, 15) == 0 && a[15] <= 1) &&	/* unspecified, loopback */
-	       memcmp(a, mapped, 12) &&				/* IPv4-mapped */
-	       a[0] != 0xff &&					/* multicast */
-	       !(a[0] == 0xfe && (a[1] & 0xc0) == 0x80);	/* link-local */
+	switch (a[0]) {
+	case 0:		/* unspecified, loopback; IPv4-mapped */
+		return !(memcmp(a, zero, 15) == 0 && a[15] <= 1) && memcmp(a, mapped, 12);
+	case 0xfe:	/* link-local */
+		return (a[1] & 0xc0) != 0x80;
+	default:	/* multicast */
+		return a[0] != 0xff;
+	}
 }
 
 /**
@@ -189,24 +199,6 @@ static __always_inline int take(unsigned int have, const __u8 *opt, __be16 sende
 	return 1;
 }
 
-/* Not inline, so that a header without an address costs no more than the look at it. */
-static noinline unsigned int collect(const struct toa_option_uses *uses, const __u8 *opt,
-				     unsigned int len, __be16 sender_port, struct toa_addrs *out,
-				     unsigned int use)
-{
-	unsigned int refused = 0, have;
-
-	do {
-		have = has(use, opt) & ~(out->have | refused);
-		if (have && !take(have, opt, sender_port, out))
-			refused |= have;
-		len -= opt[1];
-		opt += opt[1];
-		use = find(uses, &opt, &len);
-	} while (use);
-	return !!(refused & TOA_HAVE_V4) + !!(refused & TOA_HAVE_V6);
-}
-
 /**
  * toa_option_parse() - find the real client's addresses in the options of one TCP header
  * @uses:        which kinds to look for; may change meanwhile
@@ -225,9 +217,15 @@ static noinline unsigned int collect(const struct toa_option_uses *uses, const _
 unsigned int toa_option_parse(const struct toa_option_uses *uses, const __u8 *opt,
 			      unsigned int len, __be16 sender_port, struct toa_addrs *out)
 {
-	unsigned int use;
+	unsigned int refused = 0, have, use;
 
 	out->have = 0;
-	use = find(uses, &opt, &len);
-	return use ? collect(uses, opt, len, sender_port, out, use) : 0;
+	for (use = find(uses, &opt, &len); use; use = find(uses, &opt, &len)) {
+		have = has(use, opt) & ~(out->have | refused);
+		if (have && !take(have, opt, sender_port, out))
+			refused |= have;
+		len -= opt[1];
+		opt += opt[1];
+	}
+	return !!(refused & TOA_HAVE_V4) + !!(refused & TOA_HAVE_V6);
 }
