@@ -182,6 +182,11 @@ static inline void toa_module_text(unsigned long *base, unsigned long *size)
 	} while (0)
 #endif
 
+/* Kernels that fill every variable with zeros, which gcc 12 and newer can do, have it. */
+#ifndef __uninitialized
+#define __uninitialized
+#endif
+
 #ifndef offsetofend
 #define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 #endif

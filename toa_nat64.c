@@ -26,7 +26,17 @@ static bool is_connected(const struct sock *sk)
 /* Calls under way. One may end on another CPU than it began on: only the sum counts. */
 static DEFINE_PER_CPU(long, inside);
 
-static int check_call(const struct sock *sk, int size, unsigned int least)
+/*
+ * Copy an answer, or the part of it that was asked for. Of the whole one the size is known to the
+ * compiler, and hardened kernels need not check whether so much may be copied.
+ */
+static __always_inline bool copy_answer(void __user *user, const void *answer, int whole, int size)
+{
+	return size == whole ? copy_to_user(user, answer, whole) :
+			       copy_to_user(user, answer, size);
+}
+
+static __always_inline int check_call(const struct sock *sk, int size, unsigned int least)
 {
 	if (size < (int)least)
 		return -EINVAL;
@@ -38,7 +48,7 @@ static int check_call(const struct sock *sk, int size, unsigned int least)
 static int answer_lookup(struct sock *sk, void __user *user, int *len)
 {
 	struct toa_nat64_peer peer;
-	struct toa_addrs addrs;
+	struct toa_addrs addrs __uninitialized;
 	int size = *len, err;
 
 	err = check_call(sk, size, NAT64_LEN_MIN);
@@ -60,7 +70,7 @@ static int answer_lookup(struct sock *sk, void __user *user, int *len)
 	peer.saddr = addrs.v6_addr;
 	peer.sport = (__force uint16_t)addrs.v6_port;
 	size = min_t(int, size, sizeof(peer));
-	if (copy_to_user(user, &peer, size))
+	if (copy_answer(user, &peer, sizeof(peer), size))
 		return -EFAULT;
 	*len = size;
 	toa_stat_inc(TOA_STAT_GETNAME_OK);
@@ -127,7 +137,7 @@ static bool set_client(const struct sock *sk, const struct toa_addrs *addrs,
 static int answer_peer(struct sock *sk, void __user *user, int *len)
 {
 	struct toa_peer_info info;
-	struct toa_addrs addrs;
+	struct toa_addrs addrs __uninitialized;
 	int size = *len, err;
 	bool found, v6 = false;
 
@@ -145,7 +155,7 @@ static int answer_peer(struct sock *sk, void __user *user, int *len)
 		info.client = info.balancer;
 
 	size = min_t(int, size, sizeof(info));
-	if (copy_to_user(user, &info, size))
+	if (copy_answer(user, &info, sizeof(info), size))
 		return -EFAULT;
 	*len = size;
 	toa_stat_inc(found ? TOA_STAT_GETNAME_OK : TOA_STAT_GETNAME_EMPTY);
