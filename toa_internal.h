@@ -135,6 +135,7 @@ struct toa_entry;
 /**
  * struct toa_table - the buckets
  * @bigger: entries are moving there, or have moved, or NULL
+ * @size:   how many there are, a power of two; with more entries, the table grows
  * @shift:  how far a hash is shifted to be a bucket's number
  * @head:   chains of entries; each ends with a mark of its own, an odd number
  *
@@ -143,6 +144,7 @@ struct toa_entry;
  */
 struct toa_table {
 	struct toa_table *bigger;
+	unsigned int size;
 	unsigned int shift;
 	struct toa_entry __rcu *head[];
 };
@@ -161,6 +163,12 @@ static inline u64 toa_hash(const struct sock *sk)
 	return ((unsigned long)sk ^ toa_hash_seed) * toa_hash_factor;
 }
 
+/* A shift is always below 64. Said like this, it spares the check that UBSAN kernels make. */
+static inline u64 toa_bucket(const struct toa_table *t, u64 hash)
+{
+	return hash >> (t->shift & 63);
+}
+
 /**
  * toa_table_misses() - a quick look whether a socket has no entry
  * @sk: the socket
@@ -171,7 +179,7 @@ static inline u64 toa_hash(const struct sock *sk)
 static inline bool toa_table_misses(const struct sock *sk)
 {
 	const struct toa_table *t = READ_ONCE(toa_table);
-	unsigned long head = (unsigned long)READ_ONCE(t->head[toa_hash(sk) >> t->shift]);
+	unsigned long head = (unsigned long)READ_ONCE(t->head[toa_bucket(t, toa_hash(sk))]);
 
 	/* Entries leave an old table when the bigger one can be seen. */
 	smp_rmb();
@@ -250,6 +258,7 @@ extern char *toa_hook_mode;
  */
 extern bool toa_hook_may_miss;
 
+/* Only in hooks that the self-test exercises: see toa_hook.c. */
 static inline void toa_hook_fire(enum toa_hook hook)
 {
 	if (unlikely(!READ_ONCE(toa_hook_fired[hook])))

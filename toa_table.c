@@ -17,6 +17,7 @@
  */
 #include "toa_internal.h"
 
+#include <linux/log2.h>
 #include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -24,9 +25,9 @@
 #include <linux/workqueue.h>
 
 enum {
-	TABLE_BITS_MIN = 10,
-	TABLE_BITS_MAX = 28,
-	LOCK_BITS = 8,			/* at most TABLE_BITS_MIN: a lock covers whole buckets */
+	TABLE_SIZE_MIN = 1 << 10,	/* buckets, a power of two */
+	TABLE_SIZE_MAX = 1 << 28,
+	LOCK_BITS = 8,			/* 256 locks, at most as many as buckets */
 	READER_RETRIES = 16,
 	POOL_ENTRIES = 4096,
 	MAGAZINE_ENTRIES = 64,
@@ -75,7 +76,7 @@ static raw_spinlock_t *lock_of(u64 hash)
 
 static struct toa_entry __rcu **bucket_of(struct toa_table *t, u64 hash)
 {
-	return &t->head[hash >> t->shift];
+	return &t->head[toa_bucket(t, hash)];
 }
 
 /* The end mark of a chain: the address of its bucket, made odd. */
@@ -94,21 +95,17 @@ static struct toa_entry *next_locked(struct toa_entry __rcu **link)
 	return rcu_dereference_protected(*link, 1);
 }
 
-static unsigned int bits_of(const struct toa_table *t)
-{
-	return 64 - t->shift;
-}
-
-static struct toa_table *table_alloc(unsigned int bits)
+static struct toa_table *table_alloc(unsigned int size)
 {
 	struct toa_table *t = toa_fails() ? NULL :
-			      toa_kvzalloc(sizeof(*t) + (sizeof(t->head[0]) << bits));
-	unsigned long i;
+			      toa_kvzalloc(sizeof(*t) + (size_t)size * sizeof(t->head[0]));
+	unsigned int i;
 
 	if (!t)
 		return NULL;
-	t->shift = 64 - bits;
-	for (i = 0; i < 1UL << bits; i++)
+	t->size = size;
+	t->shift = 64 - ilog2(size);
+	for (i = 0; i < size; i++)
 		RCU_INIT_POINTER(t->head[i], end_of(&t->head[i]));
 	return t;
 }
@@ -207,7 +204,7 @@ static noinline struct toa_entry *entry_alloc_slow(void)
 	return e;
 }
 
-static noinline void entry_free_slow(struct toa_entry *e)
+static noinline void entry_free(struct toa_entry *e)
 {
 	if (!need_pool()) {
 		kmem_cache_free(cache, e);
@@ -231,25 +228,23 @@ static struct toa_entry *entry_alloc(void)
 	return likely(e) ? e : entry_alloc_slow();
 }
 
-static void entry_free(struct toa_entry *e)
+/*
+ * Take an entry out of use, with interrupts off. Returns it if the magazine is full: then it is for
+ * entry_free(), when they are on again.
+ */
+static struct toa_entry *entry_recycle(struct toa_entry *e)
 {
-	unsigned long flags;
-	struct magazine *m;
-	bool full;
+	struct magazine *m = this_cpu_ptr(&magazines);
 
 	if (e->addrs.have & TOA_HAVE_V6)
 		toa_stat_inc(TOA_STAT_IP6_FREE);
 	atomic_dec(&entries);
 	/* Tell readers who stand on it, before somebody else can fill it. */
 	WRITE_ONCE(e->sk, NULL);
-	local_irq_save(flags);
-	m = this_cpu_ptr(&magazines);
-	full = m->count >= MAGAZINE_ENTRIES;
-	if (likely(!full))
-		push(m, e);
-	local_irq_restore(flags);
-	if (unlikely(full))
-		entry_free_slow(e);
+	if (unlikely(m->count >= MAGAZINE_ENTRIES))
+		return e;
+	push(m, e);
+	return NULL;
 }
 
 /*
@@ -282,21 +277,20 @@ static void move_bucket(struct toa_table *from, unsigned long b, struct toa_tabl
 static void grow_work_fn(struct work_struct *work)
 {
 	struct toa_table *old = toa_table;	/* written only here */
-	unsigned int bits = bits_of(old);
+	unsigned int size = old->size, b;
 	struct toa_table *bigger;
-	unsigned long b;
 
-	while (bits < TABLE_BITS_MAX && (unsigned int)atomic_read(&entries) >> bits)
-		bits++;
-	if (bits == bits_of(old))
+	while (size < TABLE_SIZE_MAX && (unsigned int)atomic_read(&entries) >= size)
+		size *= 2;
+	if (size == old->size)
 		return;
 	/* Without memory the chains get longer, that is all. */
-	bigger = table_alloc(bits);
+	bigger = table_alloc(size);
 	if (!bigger)
 		return;
 	/* Pairs with smp_rmb() in find() and toa_table_misses(). */
 	smp_store_release(&old->bigger, bigger);
-	for (b = 0; b < 1UL << bits_of(old); b++) {
+	for (b = 0; b < old->size; b++) {
 		move_bucket(old, b, bigger);
 		cond_resched();
 	}
@@ -357,19 +351,23 @@ static bool matches(const struct toa_entry *e, const struct sock *sk)
 	       ipv6_addr_equal(&t->laddr, toa_v6_rcv_saddr(sk));
 }
 
-/* The link that leads to a socket's entry, or NULL. The caller holds the lock. */
+/* The link of a chain that leads to a socket's entry, or NULL. The caller holds the lock. */
+static struct toa_entry __rcu **find_in(struct toa_entry __rcu **link, const struct sock *sk)
+{
+	for (; !is_end(next_locked(link)); link = &next_locked(link)->next)
+		if (next_locked(link)->sk == sk)
+			return link;
+	return NULL;
+}
+
 static struct toa_entry __rcu **find_locked(const struct sock *sk, u64 hash)
 {
+	struct toa_entry __rcu **link = NULL;
 	struct toa_table *t;
 
-	for (t = READ_ONCE(toa_table); t; t = READ_ONCE(t->bigger)) {
-		struct toa_entry __rcu **link = bucket_of(t, hash);
-
-		for (; !is_end(next_locked(link)); link = &next_locked(link)->next)
-			if (next_locked(link)->sk == sk)
-				return link;
-	}
-	return NULL;
+	for (t = READ_ONCE(toa_table); t && !link; t = READ_ONCE(t->bigger))
+		link = find_in(bucket_of(t, hash), sk);
+	return link;
 }
 
 static noinline struct toa_entry *find_under_lock(const struct sock *sk, u64 hash)
@@ -387,10 +385,9 @@ static noinline struct toa_entry *find_under_lock(const struct sock *sk, u64 has
 }
 
 /* The caller holds toa_read_lock(), and checks @sk again when it has read the entry. */
-static __always_inline struct toa_entry *find(const struct sock *sk)
+static __always_inline struct toa_entry *find(const struct sock *sk, u64 hash)
 {
 	unsigned int retries = READER_RETRIES;
-	u64 hash = toa_hash(sk);
 	struct toa_table *t = READ_ONCE(toa_table);
 
 	while (t) {
@@ -411,6 +408,16 @@ static __always_inline struct toa_entry *find(const struct sock *sk)
 	return NULL;
 }
 
+static __always_inline bool has(const struct sock *sk, u64 hash)
+{
+	bool found;
+
+	toa_read_lock();
+	found = find(sk, hash);
+	toa_read_unlock();
+	return found;
+}
+
 /**
  * toa_table_has() - ask whether toa_table_find() is worth a call
  * @sk: the socket
@@ -418,14 +425,9 @@ static __always_inline struct toa_entry *find(const struct sock *sk)
  * Context: any.
  * Return: true if there is an entry under this address.
  */
-__always_inline bool toa_table_has(const struct sock *sk)
+bool toa_table_has(const struct sock *sk)
 {
-	bool has;
-
-	toa_read_lock();
-	has = find(sk);
-	toa_read_unlock();
-	return has;
+	return has(sk, toa_hash(sk));
 }
 
 /**
@@ -442,7 +444,7 @@ bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs)
 	bool found = false;
 
 	toa_read_lock();
-	e = find(sk);
+	e = find(sk, toa_hash(sk));
 	if (e && matches(e, sk)) {
 		*addrs = e->addrs;
 		smp_rmb();	/* pairs with the store of @sk behind the others in insert */
@@ -456,36 +458,42 @@ bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs)
  * Writers
  */
 
-static struct toa_entry *unlink_locked(const struct sock *sk, u64 hash)
+static struct toa_entry *unlink_locked(struct toa_entry __rcu **link)
 {
-	struct toa_entry __rcu **link = find_locked(sk, hash);
-	struct toa_entry *e;
+	struct toa_entry *e = next_locked(link);
 
-	if (!link)
-		return NULL;
-	e = next_locked(link);
 	rcu_assign_pointer(*link, next_locked(&e->next));
 	return e;
 }
 
-static void link_locked(struct toa_entry *e, u64 hash)
+/* Link an entry where the table is biggest. Returns what was there under the same address. */
+static struct toa_entry *link_locked(struct toa_entry *e, u64 hash)
 {
-	struct toa_table *t = READ_ONCE(toa_table), *bigger;
-	struct toa_entry __rcu **bucket;
+	struct toa_table *t = READ_ONCE(toa_table);
+	struct toa_entry __rcu **bucket, **link;
+	struct toa_entry *stale = NULL;
 
-	while ((bigger = READ_ONCE(t->bigger)))
-		t = bigger;
-	bucket = bucket_of(t, hash);
+	do {
+		bucket = bucket_of(t, hash);
+		link = find_in(bucket, e->sk);
+		if (unlikely(link))
+			stale = unlink_locked(link);
+		t = READ_ONCE(t->bigger);
+	} while (unlikely(t));
 	RCU_INIT_POINTER(e->next, next_locked(bucket));
 	rcu_assign_pointer(*bucket, e);
+	return stale;
 }
 
 /* Return: an entry, or NULL; then it is counted why. */
 static struct toa_entry *entry_new(void)
 {
+	unsigned int count = atomic_inc_return(&entries);
 	struct toa_entry *e;
 
-	if ((unsigned int)atomic_inc_return(&entries) > READ_ONCE(toa_table_max)) {
+	if (unlikely(count > READ_ONCE(toa_table)->size))
+		schedule_work(&grow_work);
+	if (count > READ_ONCE(toa_table_max)) {
 		toa_stat_inc(TOA_STAT_TABLE_FULL);
 	} else {
 		e = entry_alloc();
@@ -510,12 +518,11 @@ static void entry_put(struct toa_entry *e, const struct sock *sk)
 		toa_stat_inc(TOA_STAT_IP6_ALLOC);
 
 	raw_spin_lock_irqsave(lock_of(hash), flags);
-	stale = unlink_locked(sk, hash);
-	link_locked(e, hash);
+	stale = link_locked(e, hash);
+	if (unlikely(stale))
+		stale = entry_recycle(stale);
 	raw_spin_unlock_irqrestore(lock_of(hash), flags);
-	if (unlikely((unsigned int)atomic_read(&entries) >> bits_of(READ_ONCE(toa_table))))
-		schedule_work(&grow_work);
-	if (stale)
+	if (unlikely(stale))
 		entry_free(stale);
 }
 
@@ -555,16 +562,19 @@ bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *
  */
 void toa_table_remove(const struct sock *sk)
 {
+	struct toa_entry __rcu **link;
+	struct toa_entry *e = NULL;
 	u64 hash = toa_hash(sk);
 	unsigned long flags;
-	struct toa_entry *e;
 
-	if (!toa_table_has(sk))
+	if (!has(sk, hash))
 		return;
 	raw_spin_lock_irqsave(lock_of(hash), flags);
-	e = unlink_locked(sk, hash);
+	link = find_locked(sk, hash);
+	if (likely(link))
+		e = entry_recycle(unlink_locked(link));
 	raw_spin_unlock_irqrestore(lock_of(hash), flags);
-	if (e)
+	if (unlikely(e))
 		entry_free(e);
 }
 
@@ -881,7 +891,7 @@ int __init toa_table_init(void)
 	struct toa_table *t;
 	int i, err;
 
-	BUILD_BUG_ON((int)LOCK_BITS > TABLE_BITS_MIN);
+	BUILD_BUG_ON(ARRAY_SIZE(locks) > TABLE_SIZE_MIN);
 	get_random_bytes(&toa_hash_seed, sizeof(toa_hash_seed));
 	get_random_bytes(&toa_hash_factor, sizeof(toa_hash_factor));
 	toa_hash_seed &= ~7ULL;
@@ -894,7 +904,7 @@ int __init toa_table_init(void)
 					  SLAB_TYPESAFE_BY_RCU, NULL);
 	if (!cache)
 		goto no_cache;
-	t = table_alloc(TABLE_BITS_MIN);
+	t = table_alloc(TABLE_SIZE_MIN);
 	if (!t)
 		goto no_table;
 	toa_table = t;
