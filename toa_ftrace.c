@@ -67,7 +67,7 @@ wrap_child_6(enum toa_hook hook, const struct sock *sk, struct sk_buff *skb,
 	struct sock *(*original)(const struct sock *sk, struct sk_buff *skb,
 				 struct request_sock *req, struct dst_entry *dst,
 				 struct request_sock *req_unhash, bool *own_req) = originals[hook];
-	struct toa_child c;
+	struct toa_child c __uninitialized;
 	struct sock *child;
 
 	this_cpu_inc(inside);
@@ -102,7 +102,7 @@ wrap_child_7(enum toa_hook hook, const struct sock *sk, struct sk_buff *skb,
 				 struct request_sock *req_unhash, bool *own_req,
 				 void (*opt_child_init)(struct sock *newsk,
 							const struct sock *sk)) = originals[hook];
-	struct toa_child c;
+	struct toa_child c __uninitialized;
 	struct sock *child;
 
 	this_cpu_inc(inside);
@@ -187,7 +187,6 @@ static void on_syn(unsigned long ip, unsigned long parent, struct ftrace_ops *op
 {
 	const struct sk_buff *skb = (const struct sk_buff *)toa_ftrace_arg(regs, 3);
 
-	toa_hook_fire(TOA_HOOK_SYN);
 	if (toa_syn_wanted(skb))
 		toa_syn((const struct sock *)toa_ftrace_arg(regs, 2), skb);
 }
@@ -219,9 +218,9 @@ static void on_getname_v6(unsigned long ip, unsigned long parent, struct ftrace_
 static void on_child_v4(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
 			struct toa_ftrace_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_CHILD_V4);
-	if (!from_wrapper(parent) &&
-	    toa_child_wanted((const struct sk_buff *)toa_ftrace_arg(regs, 1),
+	if (from_wrapper(parent))
+		return;
+	if (toa_child_wanted((const struct sk_buff *)toa_ftrace_arg(regs, 1),
 			     (const struct request_sock *)toa_ftrace_arg(regs, 2)))
 		toa_ftrace_redirect(regs, SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v4 :
 							       (unsigned long)wrap_child_6_v4);
@@ -230,9 +229,9 @@ static void on_child_v4(unsigned long ip, unsigned long parent, struct ftrace_op
 static void on_child_v6(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
 			struct toa_ftrace_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_CHILD_V6);
-	if (!from_wrapper(parent) &&
-	    toa_child_wanted_v6((const struct sk_buff *)toa_ftrace_arg(regs, 1),
+	if (from_wrapper(parent))
+		return;
+	if (toa_child_wanted_v6((const struct sk_buff *)toa_ftrace_arg(regs, 1),
 				(const struct request_sock *)toa_ftrace_arg(regs, 2)))
 		toa_ftrace_redirect(regs, SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v6 :
 							       (unsigned long)wrap_child_6_v6);

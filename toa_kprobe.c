@@ -66,7 +66,6 @@ static int on_syn(struct kprobe *kp, struct pt_regs *regs)
 {
 	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 3);
 
-	toa_hook_fire(TOA_HOOK_SYN);
 	if (toa_syn_wanted(skb))
 		toa_syn((const struct sock *)toa_regs_arg(regs, 2), skb);
 	return 0;
@@ -127,7 +126,6 @@ static int child_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 static int child_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_CHILD_V4);
 	return !toa_child_wanted((const struct sk_buff *)toa_regs_arg(regs, 1),
 				 (const struct request_sock *)toa_regs_arg(regs, 2)) ||
 	       child_call(ri, regs);
@@ -135,7 +133,6 @@ static int child_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 static int child_call_v6(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_CHILD_V6);
 	return !toa_child_wanted_v6((const struct sk_buff *)toa_regs_arg(regs, 1),
 				    (const struct request_sock *)toa_regs_arg(regs, 2)) ||
 	       child_call(ri, regs);

@@ -53,30 +53,34 @@ static void report_read(const struct tcphdr *th, const struct toa_addrs *addrs,
 			addrs->v6_kind, &addrs->v6_addr, ntohs(addrs->v6_port));
 }
 
-/* Parse a segment; count and report what it holds. */
-static void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
+/* Count and report what was found, and forget it if the sender is not believed. */
+static noinline void judge(const struct sk_buff *skb, struct toa_addrs *addrs,
+			   unsigned int refused)
 {
-	const struct tcphdr *th = tcp_hdr(skb);
-	unsigned int usual = toa_usual_options(th);
-	unsigned int refused;
-
-	addrs->have = 0;
-	if (th->doff * 4 <= sizeof(*th) + usual)
-		return;
-	refused = toa_option_parse(&toa_option_uses, (const u8 *)(th + 1) + usual,
-				   th->doff * 4 - sizeof(*th) - usual, th->source, addrs);
-	if (!addrs->have && !refused)
-		return;
-	addrs->v4_segment = segment_of(skb, th);
-	addrs->v6_segment = addrs->v4_segment;
 	if (refused) {
 		toa_stat_add(TOA_STAT_INVALID, refused);
 		trace_toa_ignored(skb, TOA_IGNORED_INVALID);
 	}
-	if (unlikely(READ_ONCE(toa_debug)))
-		report_read(th, addrs, refused);
+	if (READ_ONCE(toa_debug))
+		report_read(tcp_hdr(skb), addrs, refused);
 	if (addrs->have && !toa_trust_empty() && !toa_trust_covers(skb))
 		distrust(skb, addrs);
+}
+
+/* Parse a segment. */
+static __always_inline void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
+{
+	const struct tcphdr *th = tcp_hdr(skb);
+	unsigned int refused;
+
+	refused = toa_option_parse(&toa_option_uses, (const u8 *)(th + 1),
+				   th->doff * 4 - sizeof(*th), th->source, addrs);
+	if (!addrs->have && !refused)
+		return;
+	addrs->v4_segment = segment_of(skb, th);
+	addrs->v6_segment = addrs->v4_segment;
+	if (unlikely(refused || READ_ONCE(toa_debug) || !toa_trust_empty()))
+		judge(skb, addrs, refused);
 }
 
 static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 isn,
@@ -105,8 +109,8 @@ static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 
  */
 void toa_syn(const struct sock *listener, const struct sk_buff *skb)
 {
-	struct toa_addrs addrs;
-	struct toa_flow flow;
+	struct toa_addrs addrs __uninitialized;
+	struct toa_flow flow __uninitialized;
 
 	if (!toa_syn_slots)
 		return;
@@ -169,10 +173,8 @@ static u8 merge(struct toa_addrs *addrs, const struct toa_addrs *syn)
 	return disagree;
 }
 
-static void count_disagree(const struct sk_buff *skb, unsigned int count)
+static noinline void count_disagree(const struct sk_buff *skb, unsigned int count)
 {
-	if (likely(!count))
-		return;
 	toa_stat_add(TOA_STAT_DISAGREE, count);
 	toa_dbg("connection to port %u: another address than in the SYN, the later one counts\n",
 		ntohs(tcp_hdr(skb)->dest));
@@ -182,8 +184,8 @@ static void count_disagree(const struct sk_buff *skb, unsigned int count)
 static noinline void add_syn(const struct sock *listener, const struct sk_buff *skb,
 			     const struct request_sock *req, struct toa_child *c)
 {
-	struct toa_addrs syn;
-	struct toa_flow flow;
+	struct toa_addrs syn __uninitialized;
+	struct toa_flow flow __uninitialized;
 
 	/* Any segment in the window may complete a handshake: not by its own number. */
 	c->isn = tcp_rsk(req)->rcv_isn;
@@ -224,13 +226,17 @@ void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
 {
 	struct toa_addrs addrs, syn;
 	struct toa_flow flow;
+	u8 disagree;
 
 	read_segment(skb, &addrs);
 	if (!addrs.have)
 		return;
 	flow_of(listener, skb, tcp_rsk(req)->rcv_isn, &flow);
-	if (toa_handshake_find(&flow, &syn))
-		count_disagree(skb, merge(&addrs, &syn));
+	if (toa_handshake_find(&flow, &syn)) {
+		disagree = merge(&addrs, &syn);
+		if (disagree)
+			count_disagree(skb, disagree);
+	}
 	toa_handshake_put(&flow, &addrs);
 }
 
@@ -281,7 +287,8 @@ void toa_child_end(const struct sock *child, const bool *own_req, const struct t
 		report_stored(child, &c->addrs, stored);
 	if (c->slot)
 		toa_handshake_release(c->slot, c->isn);
-	count_disagree(c->skb, c->disagree);
+	if (unlikely(c->disagree))
+		count_disagree(c->skb, c->disagree);
 }
 
 /**
@@ -387,7 +394,7 @@ static void answer_v6(const struct sock *sk, struct sockaddr_in6 *sin6,
  */
 void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret)
 {
-	struct toa_addrs addrs;
+	struct toa_addrs addrs __uninitialized;
 
 	if (ret < 0 || !toa_table_find(sk, &addrs))
 		return;
