@@ -49,6 +49,9 @@ check: ## run the tests, in QEMU (KERNELS="6.1 6.12 ..." picks kernels)
 check-all: ## run them on every kernel of scripts/kernels, and end with a table
 	scripts/check-all
 
+check-debug: ## run long tests on kernels built to find mistakes (KASAN, lockdep, ...); takes hours
+	scripts/check-all --debug
+
 mutants: ## show that the tests can fail: each wrong version of the module must make one fail
 	tests/mutants/run
 
@@ -67,5 +70,5 @@ demo: ## see the module work in QEMU, with nginx, HAProxy and curl
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
-.PHONY: all clean install check check-all mutants fuzz bench soak demo help
+.PHONY: all clean install check check-all check-debug mutants fuzz bench soak demo help
 .PHONY: install-tools uninstall sign deb rpm

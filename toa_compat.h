@@ -357,6 +357,22 @@ static inline void toa_synchronize(void)
 #define SLAB_TYPESAFE_BY_RCU SLAB_DESTROY_BY_RCU
 #endif
 
+/*
+ * A SLAB_TYPESAFE_BY_RCU cache. Its allocator's own pointer stands behind a free object, or since 6.12
+ * at an offset where readers who are late do not mind it, which makes each object 8 bytes smaller.
+ */
+static inline struct kmem_cache *toa_cache_create(const char *name, unsigned int size,
+						  unsigned int spare)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	struct kmem_cache_args args = { .freeptr_offset = spare, .use_freeptr_offset = true };
+
+	return kmem_cache_create(name, size, &args, SLAB_TYPESAFE_BY_RCU);
+#else
+	return kmem_cache_create(name, size, 0, SLAB_TYPESAFE_BY_RCU, NULL);
+#endif
+}
+
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 12, 0)
 #define toa_kvzalloc(size) kvzalloc(size, GFP_KERNEL)
 #define toa_kvfree(p) kvfree(p)

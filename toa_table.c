@@ -900,8 +900,8 @@ int __init toa_table_init(void)
 		raw_spin_lock_init(&locks[i].lock);
 
 	if (!toa_fails())
-		cache = kmem_cache_create("toa_entry", sizeof(struct toa_entry), 0,
-					  SLAB_TYPESAFE_BY_RCU, NULL);
+		cache = toa_cache_create("toa_entry", sizeof(struct toa_entry),
+					 offsetof(struct toa_entry, tuple));
 	if (!cache)
 		goto no_cache;
 	t = table_alloc(TABLE_SIZE_MIN);

@@ -26,7 +26,7 @@
 #define V6_TEXT "[2001:db8::77]:8765"
 #define TRACING "/sys/kernel/tracing/"
 
-static int cycles = 5;
+static int cycles = 15;
 static int stopping;
 
 struct mechanism {

@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# long.t: what takes too long for every run: hundreds of loads and unloads under traffic, a million
+# entries, many random segments, the soak test. Any complaint of the kernel, and a leak where it looks for leaks, fails it.
+#
+# Usage: prove tests/long.t      (not one of scripts/check's; scripts/check-all --debug runs it)
+# Environment: KERNELS="NAME[,ARGUMENT...]..." (see scripts/kernels, scripts/vm; default: 6.1 and the newest)
+#              CYCLES   loads and unloads with each mechanism (default 300)
+#              ROUNDS   handshakes of random segments for each kind of socket (default 20000)
+#              CONNS    connections of the soak test (default 20000)
+# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+
+cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+for kernel in $(kernels); do
+	if ! scripts/kernel "${kernel%%,*}" >"$tmp/log" 2>&1; then
+		diag "$tmp/log"
+		skip "$kernel: long tests" "the kernel cannot be had"
+		continue
+	fi
+	scripts/vm --timeout 14400 --test-timeout 7200 "$kernel" -- \
+		"unload ${CYCLES:-300}" "flood 1000000" "fuzz ${ROUNDS:-20000}" >"$tmp/tap" 2>"$tmp/log" </dev/null
+	include "$tmp/tap" || diag "$tmp/log"
+	if TIMEOUT=14400 CONNS=${CONNS:-20000} scripts/soak "$kernel" >"$tmp/log" 2>&1 </dev/null; then
+		ok "$kernel/soak: nothing lost, wrong or leaked"
+	else
+		not_ok "$kernel/soak: nothing lost, wrong or leaked"
+	fi
+	diag "$tmp/log"
+done
+
+finish
