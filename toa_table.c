@@ -579,9 +579,11 @@ void toa_table_remove(const struct sock *sk)
 }
 
 #ifdef TOA_DEBUG
-/* An address that no socket has. */
+/* An address that no socket has; another one for each number, and scattered as sockets are. */
 static const struct sock *synthetic_sock(unsigned int number)
 {
+	number = (number ^ number >> 16) * 0x7feb352dU;
+	number ^= number >> 15;
 	return (const struct sock *)((number + 1UL) * L1_CACHE_BYTES);
 }
 

@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the module costs: time of single operations with it minus without it, in the same boot.
+ * What the module costs: single operations with it and without it, in the same boot, and memory.
  *
  * Run in a guest under `qemu -icount shift=0`, where a nanosecond of CLOCK_MONOTONIC is an
- * instruction. Prints one CSV line for each operation: name, without, with, difference, spread of
- * the difference over the rounds; medians of ROUNDS rounds of COUNT operations each.
+ * instruction. Prints lines of fields with tabs between, for scripts/bench:
+ *	cost ENTRIES OPERATION WITHOUT WITH ADDED SPREAD	instructions
+ *	memory WHAT BYTES
+ * ENTRIES is `-`, or the number of other entries in the table of the DEBUG build, or `hooks` or
+ * `wrappers`: that is not toa, but what hooks cost that do nothing (see floor). Each operation is
+ * timed by itself, and a round is the mean of all but the cheapest and the dearest twentieth: those
+ * meet ticks of the clock, and RCU's work. WITHOUT and WITH are medians of some rounds; WITHOUT is
+ * the mean of before and behind. SPREAD is how far the rounds with the module lie apart, and those
+ * two.
  *
- * usage: cost [MODULE-PARAMETERS]
+ * usage: cost full|short [MODULE-PARAMETERS]
  */
 #include "mod.h"
 
 #include <errno.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,14 +27,24 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MODULE "/toa/toa.ko"
+#define DEBUG_MODULE "/toa/toa-debug.ko"
+#define FLOOR_MODULE "/toa/floor.ko"
+#define SYNTHETIC "/sys/module/toa/parameters/synthetic"
+
 enum {
-	ROUNDS = 9,
-	COUNT = 200,		/* of what takes some 50,000 instructions */
-	COUNT_CALLS = 2000,	/* of single system calls */
+	ROUNDS_MAX = 9,
+	ROUNDS_SHORT = 5,
+	COUNT_MAX = 2048,
+	/* So many sockets are in use in turn: with others' entries in the table, some meet them. */
+	SOCKETS = 128,
+	MILLION = 1000000,
 };
 
 static struct server v4_server, dual_server;
-static int entry_fd = -1, plain_fd = -1;
+static int entry_fd[SOCKETS], plain_fd[SOCKETS], udp_fd[SOCKETS];
+static int rounds = ROUNDS_MAX;
+static unsigned int turn;
 
 static long long now_ns(void)
 {
@@ -43,32 +61,44 @@ static const unsigned char syn_opts[] = {
 
 static const unsigned char ack_opts[] = { 1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 0 };
 
-/* SYN to close; the segments are the same with and without the module. */
-static void connection(struct server *server, const struct opts *toa)
+/* Those that are open now; each operation opens one and closes the oldest. */
+static struct {
+	struct conn c;
+	int fd;
+} ring[SOCKETS];
+
+static void finish(struct conn *c, int fd)
+{
+	struct seg seg;
+
+	conn_fin(c);
+	close(fd);
+	if (!conn_recv(c, F_FIN, F_FIN, &seg))
+		exit(1);
+	c->rcv_nxt = seg.seq + 1;
+	conn_ack(c, NULL);
+}
+
+/* From the SYN to the close; the segments are the same with and without the module. */
+static void connection(struct server *server, const struct opts *toa, bool in_syn)
 {
 	static struct opts syn, ack;
-	struct conn c;
-	struct seg seg;
-	int fd;
+	unsigned int i = turn++ % SOCKETS;
 
+	if (ring[i].fd)
+		finish(&ring[i].c, ring[i].fd);
 	syn.len = 0;
 	opt_raw(&syn, syn_opts, sizeof(syn_opts));
 	ack.len = 0;
 	opt_raw(&ack, ack_opts, sizeof(ack_opts));
 	if (toa)
-		opt_raw(&ack, toa->byte, toa->len);
-	server_conn(server, &c);
-	if (!conn_open(&c, &syn, &ack))
+		opt_raw(in_syn ? &syn : &ack, toa->byte, toa->len);
+	server_conn(server, &ring[i].c);
+	if (!conn_open(&ring[i].c, &syn, &ack))
 		exit(1);
-	fd = accept(server->fd, NULL, NULL);
-	if (fd < 0)
+	ring[i].fd = accept(server->fd, NULL, NULL);
+	if (ring[i].fd < 0)
 		exit(1);
-	conn_fin(&c);
-	close(fd);
-	if (!conn_recv(&c, F_FIN, F_FIN, &seg))
-		exit(1);
-	c.rcv_nxt = seg.seq + 1;
-	conn_ack(&c, NULL);
 }
 
 static void syn_only(const struct opts *toa)
@@ -88,22 +118,27 @@ static void syn_only(const struct opts *toa)
 
 static void conn_none(void)
 {
-	connection(&v4_server, NULL);
+	connection(&v4_server, NULL, false);
 }
 
 static void conn_200(void)
 {
-	connection(&v4_server, v4_opt("192.0.2.7", 7000));
+	connection(&v4_server, v4_opt("192.0.2.7", 7000), false);
+}
+
+static void conn_syn_200(void)
+{
+	connection(&v4_server, v4_opt("192.0.2.7", 7000), true);
 }
 
 static void conn_253(void)
 {
-	connection(&v4_server, v6_opt("2001:db8::7", 7000));
+	connection(&v4_server, v6_opt("2001:db8::7", 7000), false);
 }
 
 static void conn_253_dual(void)
 {
-	connection(&dual_server, v6_opt("2001:db8::7", 7000));
+	connection(&dual_server, v6_opt("2001:db8::7", 7000), false);
 }
 
 static void syn_none(void)
@@ -127,46 +162,63 @@ static void getname(int fd)
 
 static void getname_none(void)
 {
-	getname(plain_fd);
+	getname(plain_fd[turn++ % SOCKETS]);
 }
 
 static void getname_entry(void)
 {
-	getname(entry_fd);
+	getname(entry_fd[turn++ % SOCKETS]);
 }
 
-/* Compared with itself without the module: an unknown number then. */
+/* Without the module, an unknown number. */
 static void getsockopt_entry(void)
 {
 	unsigned char value[20];
 	socklen_t len = sizeof(value);
 
-	getsockopt(entry_fd, IPPROTO_IP, 4096, value, &len);
+	getsockopt(entry_fd[turn++ % SOCKETS], IPPROTO_IP, 4096, value, &len);
+}
+
+static void udp_open(void)
+{
+	int i;
+
+	for (i = 0; i < SOCKETS; i++)
+		udp_fd[i] = socket(AF_INET, SOCK_DGRAM, 0);
+	/* What RCU has to free from the last round. */
+	usleep(20000);
 }
 
 static void udp_close(void)
 {
-	close(socket(AF_INET, SOCK_DGRAM, 0));
+	close(udp_fd[turn++ % SOCKETS]);
 }
 
 static const struct {
 	const char *name;
 	void (*run)(void);
-	int count;
+	void (*prepare)(void);		/* not counted */
+	int count;			/* in a round */
 } operations[] = {
-	{ "connection, no option", conn_none, COUNT },
-	{ "connection, option 200", conn_200, COUNT },
-	{ "connection, option 253", conn_253, COUNT },
-	{ "connection, option 253, dual-stack listener", conn_253_dual, COUNT },
-	{ "getpeername, no entry", getname_none, COUNT_CALLS },
-	{ "getpeername, entry", getname_entry, COUNT_CALLS },
-	{ "getsockopt 4096, entry", getsockopt_entry, COUNT_CALLS },
-	{ "SYN and RST, no option", syn_none, COUNT },
-	{ "SYN and RST, option 200", syn_200, COUNT },
-	{ "UDP socket, open and close", udp_close, COUNT_CALLS },
+	{ "connection, no option", conn_none, NULL, 256 },
+	{ "connection, option 200", conn_200, NULL, 256 },
+	{ "connection, option 253", conn_253, NULL, 256 },
+	{ "connection, option 253, dual-stack listener", conn_253_dual, NULL, 256 },
+	{ "getpeername, no entry", getname_none, NULL, COUNT_MAX },
+	{ "getpeername, entry", getname_entry, NULL, COUNT_MAX },
+	{ "getsockopt 4096, entry", getsockopt_entry, NULL, COUNT_MAX },
+	/* What follows leaves something behind: sockets for RCU, addresses from SYNs. */
+	{ "close of a UDP socket", udp_close, udp_open, SOCKETS },
+	{ "connection, option 200 in the SYN", conn_syn_200, NULL, 256 },
+	{ "SYN and RST, no option", syn_none, NULL, 256 },
+	{ "SYN and RST, option 200", syn_200, NULL, 256 },
+	{ "connection, no option, behind that", conn_none, NULL, 256 },
 };
 
 #define OPERATIONS ((int)(sizeof(operations) / sizeof(operations[0])))
+#define CALLS_END 7
+
+static int first, last;		/* those that are measured now */
 
 static int compare(const void *a, const void *b)
 {
@@ -175,64 +227,314 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Sorts @round. */
-static double measure(int op, double *round)
-{
-	int r, i;
+struct cost {
+	double median;
+	double spread;
+};
 
-	for (i = 0; i < operations[op].count / 4; i++)	/* warm */
-		operations[op].run();
-	for (r = 0; r < ROUNDS; r++) {
+static double run_round(int op)
+{
+	static double each[COUNT_MAX];
+	int count = operations[op].count, edge = count / 20, i;
+	double sum = 0;
+
+	if (operations[op].prepare)
+		operations[op].prepare();
+	for (i = 0; i < count; i++) {
 		long long start = now_ns();
 
-		for (i = 0; i < operations[op].count; i++)
-			operations[op].run();
-		round[r] = (double)(now_ns() - start) / operations[op].count;
+		operations[op].run();
+		each[i] = now_ns() - start;
 	}
-	qsort(round, ROUNDS, sizeof(round[0]), compare);
-	return round[ROUNDS / 2];
+	qsort(each, count, sizeof(each[0]), compare);
+	for (i = edge; i < count - edge; i++)
+		sum += each[i];
+	return sum / (count - 2 * edge);
 }
 
-/* Connections for the calls that ask; with an entry if the module is loaded. */
-static void connect_both(void)
+static struct cost measure(int op)
 {
-	struct conn a, b;
+	double round[ROUNDS_MAX];
+	int i;
 
-	entry_fd = server_connect(&v4_server, &a, NULL,
-				  opt_v4(opt_v6(&(struct opts){ .len = 0 }, "2001:db8::7", 7000),
-					 "192.0.2.7", 7000));
-	plain_fd = server_connect(&v4_server, &b, NULL, NULL);
+	run_round(op);		/* warm */
+	for (i = 0; i < rounds; i++)
+		round[i] = run_round(op);
+	qsort(round, rounds, sizeof(round[0]), compare);
+	return (struct cost){ round[rounds / 2], round[rounds - 1] - round[0] };
+}
+
+/* From another address than all the others, whose ports come again. */
+static void replace(int *fd, const struct opts *toa)
+{
+	struct conn c;
+
+	if (*fd)
+		reset(*fd);
+	server_conn(&v4_server, &c);
+	c.saddr[3]++;
+	require(conn_open(&c, NULL, toa));
+	*fd = server_accept(&v4_server, NULL);
+	require(*fd > 0);
+}
+
+/* Connections for the calls that ask; with entries if the module is loaded. */
+static void connect_all(void)
+{
+	struct opts both = { .len = 0 };
+	int i;
+
+	opt_v4(opt_v6(&both, "2001:db8::7", 7000), "192.0.2.7", 7000);
+	for (i = 0; i < SOCKETS; i++) {
+		replace(&entry_fd[i], &both);
+		replace(&plain_fd[i], NULL);
+	}
+}
+
+static void measure_all(struct cost *result)
+{
+	int op;
+
+	/* Each time the same things have been done before. */
+	connect_all();
+	for (op = first; op < last; op++)
+		result[op] = measure(op);
+}
+
+static void compare_all(const char *entries, const struct cost *base)
+{
+	static struct cost with[OPERATIONS];
+	int op;
+
+	measure_all(with);
+	for (op = first; op < last; op++)
+		printf("cost\t%s\t%s\t%.0f\t%.0f\t%.0f\t%.0f\n", entries, operations[op].name,
+		       base[op].median, with[op].median, with[op].median - base[op].median,
+		       with[op].spread + base[op].spread);
+	fflush(stdout);
+}
+
+/*
+ * Memory
+ */
+
+static long number_in(const char *path)
+{
+	char text[32];
+
+	require(read_file(path, text, sizeof(text)));
+	return atol(text);
+}
+
+/* What the module has from vmalloc itself, not its code. */
+static long vmalloc_bytes(void)
+{
+	FILE *f = fopen("/proc/vmallocinfo", "re");
+	char line[512];
+	long bytes = 0, size;
+
+	require(f);
+	while (fgets(line, sizeof(line), f))
+		if (strstr(line, "[toa]") && sscanf(line, "%*s %ld", &size) == 1)
+			bytes += size;
+	fclose(f);
+	return bytes;
+}
+
+/* Pages of code that the kernel writes for hooks. */
+static long trampoline_bytes(void)
+{
+	FILE *f = fopen("/proc/kallsyms", "re");
+	char line[512];
+	long count = 0;
+
+	require(f);
+	while (fgets(line, sizeof(line), f))
+		if (strstr(line, "[__builtin__ftrace]") || strstr(line, "[__builtin__kprobes]"))
+			count++;
+	fclose(f);
+	return count * sysconf(_SC_PAGESIZE);
+}
+
+/* The slab of entries, and the size of an object there. */
+static long entry_slab_bytes(long *object)
+{
+	FILE *f = fopen("/proc/slabinfo", "re");
+	char line[512];
+	long bytes = 0;
+
+	require(f);
+	while (fgets(line, sizeof(line), f)) {
+		static const char format[] = "toa_entry %*d %*d %ld %*d %ld"
+					     " : tunables %*d %*d %*d : slabdata %*d %ld";
+		long pages, slabs;
+
+		if (sscanf(line, format, object, &pages, &slabs) == 3)
+			bytes = slabs * pages * sysconf(_SC_PAGESIZE);
+	}
+	fclose(f);
+	return bytes;
+}
+
+/* Everything from the kernel's allocator of small memory. */
+static long slab_bytes(void)
+{
+	static char text[8192];
+	const char *line;
+
+	require(read_file("/proc/meminfo", text, sizeof(text)));
+	line = strstr(text, "\nSUnreclaim:");
+	require(line);
+	return atol(line + strlen("\nSUnreclaim:")) * 1024;
+}
+
+static void load(const char *params)
+{
+	int err = toa_load(params);
+
+	if (err) {
+		fprintf(stderr, "the module does not load: %s\n", error_name(-err));
+		exit(1);
+	}
+}
+
+/* Slabs are noisy: the median of some loads. */
+static long kernel_growth(const char *params)
+{
+	double growth[5];
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		long before;
+
+		usleep(200000);
+		before = slab_bytes();
+		load(params);
+		usleep(200000);
+		growth[i] = slab_bytes() - before;
+		toa_unload();
+	}
+	qsort(growth, 5, sizeof(growth[0]), compare);
+	return growth[2];
+}
+
+static void idle_memory(const char *params)
+{
+	long slabs = kernel_growth(params), hooks = trampoline_bytes();
+
+	load(params);
+	printf("memory\tidle, code and data\t%ld\n", number_in("/sys/module/toa/coresize"));
+	printf("memory\tidle, handshake slots and buckets\t%ld\n", vmalloc_bytes());
+	printf("memory\tidle, trampolines\t%ld\n", trampoline_bytes() - hooks);
+	printf("memory\tidle, kept by the kernel (types, sysfs, /proc)\t%ld\n", slabs);
+	fflush(stdout);
+	toa_unload();
+}
+
+/* A million is in the table. */
+static void entry_memory(long idle)
+{
+	long object = 0, bytes = entry_slab_bytes(&object);
+
+	require(object);
+	printf("memory\tentry, object\t%ld\n", object);
+	printf("memory\tentry, allocator\t%.1f\n", (double)bytes / MILLION - object);
+	printf("memory\tentry, buckets\t%.1f\n", (double)(vmalloc_bytes() - idle) / MILLION);
+}
+
+/*
+ * The whole
+ */
+
+static void other_entries(const char *params, const struct cost *base)
+{
+	static const char *const counts[] = { "0", "1000", "100000", "1000000" };
+	char *all;
+	long idle;
+	size_t i;
+
+	setenv("TOA_KO", DEBUG_MODULE, 1);
+	require(asprintf(&all, "%s debug=0", params) > 0);
+	load(all);
+	idle = vmalloc_bytes();
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		write_file(SYNTHETIC, counts[i]);
+		/* The old table goes when its entries have moved. */
+		usleep(2000000);
+		if (atol(counts[i]) == MILLION && !first)
+			entry_memory(idle);
+		compare_all(counts[i], base);
+	}
+	toa_unload();
+	free(all);
+}
+
+static void empty_hooks(const char *params, const char *name, const struct cost *base)
+{
+	setenv("TOA_KO", FLOOR_MODULE, 1);
+	load(params);
+	compare_all(name, base);
+	toa_unload();
+}
+
+static bool full;
+
+/* Once more behind the module: what changes by itself is halved, and shows in the spread. */
+static void loaded(const char *params, struct cost *base)
+{
+	static struct cost with[OPERATIONS], after[OPERATIONS];
+	int op;
+
+	setenv("TOA_KO", MODULE, 1);
+	load(params);
+	measure_all(with);
+	toa_unload();
+	measure_all(after);
+	for (op = first; op < last; op++) {
+		struct cost *b = &base[op];
+
+		b->spread = fabs(b->median - after[op].median);
+		b->median = (b->median + after[op].median) / 2;
+		printf("cost\t-\t%s\t%.0f\t%.0f\t%.0f\t%.0f\n", operations[op].name, b->median,
+		       with[op].median, with[op].median - b->median, with[op].spread + b->spread);
+	}
+	fflush(stdout);
 }
 
 static void bench(const void *arg)
 {
-	static double without[OPERATIONS][ROUNDS], with[OPERATIONS][ROUNDS];
-	double base[OPERATIONS];
-	int op;
+	static struct cost base[OPERATIONS];
+	const char *params = arg;
 
+	measure_all(base);
+	loaded(params, base);
+	if (!full)
+		return;
+	empty_hooks("", "hooks", base);
+	empty_hooks("redirect=1", "wrappers", base);
+	other_entries(params, base);
+}
+
+static void bench_all(const void *arg)
+{
 	write_file("/proc/sys/net/ipv4/tcp_max_syn_backlog", "65536");
 	write_file("/proc/sys/net/ipv4/tcp_max_tw_buckets", "16");
 	server_open(&v4_server, INET, 1024);
 	server_open(&dual_server, MAPPED, 1024);
-
-	connect_both();
-	for (op = 0; op < OPERATIONS; op++)
-		base[op] = measure(op, without[op]);
-	require(toa_load(arg) == 0);
-	connect_both();
-	for (op = 0; op < OPERATIONS; op++) {
-		double loaded = measure(op, with[op]);
-		double spread = with[op][ROUNDS - 2] - with[op][1];
-
-		printf("# csv: \"%s\",%.0f,%.0f,%.0f,%.0f\n", operations[op].name, base[op], loaded,
-		       loaded - base[op], spread);
-		fflush(stdout);
-	}
-	toa_unload();
+	last = CALLS_END;
+	bench(arg);
+	first = CALLS_END;
+	last = OPERATIONS;
+	bench(arg);
+	setenv("TOA_KO", MODULE, 1);
+	idle_memory(arg);
 }
 
 int main(int argc, char **argv)
 {
-	test_add(bench, argc > 1 ? argv[1] : "", "bench");
+	full = argc > 1 && !strcmp(argv[1], "full");
+	if (!full)
+		rounds = ROUNDS_SHORT;
+	test_add(bench_all, argc > 2 ? argv[2] : "", "bench");
 	return bare_main("cost", 1, argv);
 }
