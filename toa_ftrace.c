@@ -277,12 +277,14 @@ static void *original_of(enum toa_hook hook)
 
 static int set_filter(enum toa_hook hook)
 {
-	const char *symbol = toa_hook_symbol[hook];
 	struct ftrace_ops *ops = &traces[hook];
+	unsigned long address;
 
-	if (!handlers[hook].redirects)
-		return ftrace_set_filter(ops, (unsigned char *)symbol, strlen(symbol), 1) ?
-		       -ENOENT : 0;
+	if (!handlers[hook].redirects) {
+		/* By name, ftrace would look at the names of all functions there are. */
+		address = toa_kprobe_address(toa_hook_symbol[hook]);
+		return address ? ftrace_set_filter_ip(ops, address, 0, 1) : -ENOENT;
+	}
 	if (!SYN_RECV_SOCK_IS_6 && !SYN_RECV_SOCK_IS_7)
 		return -EOPNOTSUPP;
 	originals[hook] = original_of(hook);

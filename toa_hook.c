@@ -70,7 +70,7 @@ static bool is_end(enum toa_hook hook)
 static bool __init is_lacking(enum toa_hook hook)
 {
 	return (hook == TOA_HOOK_MPTCP || hook == TOA_HOOK_DISCONNECT_MPTCP) &&
-	       !toa_kprobe_exists("mptcp_sk_clone_init");
+	       !toa_kprobe_address("mptcp_sk_clone_init");
 }
 
 static int attach(enum toa_hook hook, enum mechanism how)

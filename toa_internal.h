@@ -289,7 +289,7 @@ const char *toa_hook_mechanism(void);
 int toa_kprobe_attach(enum toa_hook hook);
 void toa_kprobe_detach(enum toa_hook hook);
 unsigned long toa_kprobe_missed(enum toa_hook hook);
-bool toa_kprobe_exists(const char *symbol);
+unsigned long toa_kprobe_address(const char *symbol);
 
 /* toa_ftrace.c */
 

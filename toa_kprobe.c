@@ -242,17 +242,20 @@ unsigned long toa_kprobe_missed(enum toa_hook hook)
 }
 
 /**
- * toa_kprobe_exists() - ask whether the kernel has a function
+ * toa_kprobe_address() - find a function of the kernel
  * @symbol: its name
  *
  * Context: process.
+ * Return: where its first instruction can be probed, or 0 if there is no such function.
  */
-bool __init toa_kprobe_exists(const char *symbol)
+unsigned long toa_kprobe_address(const char *symbol)
 {
 	struct kprobe kp = { .symbol_name = symbol };
+	unsigned long address;
 
 	if (register_kprobe(&kp))
-		return false;
+		return 0;
+	address = (unsigned long)kp.addr;
 	unregister_kprobe(&kp);
-	return true;
+	return address;
 }

@@ -411,5 +411,5 @@ void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret)
  */
 void __init toa_path_init(void)
 {
-	toa_v4_bypassed = toa_kprobe_exists("__tcp_v4_syn_recv_sock");
+	toa_v4_bypassed = toa_kprobe_address("__tcp_v4_syn_recv_sock");
 }
