@@ -4,7 +4,10 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 all: ## build toa.ko for the running kernel (KDIR=... for another, DEBUG=1 for the log of decisions)
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(NO_BTF) modules
+
+# Some kernels' headers have what makes BTF: 600 kB of memory while the module is loaded, for nothing.
+NO_BTF = CONFIG_DEBUG_INFO_BTF_MODULES=
 
 clean: ## remove what was built
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean

@@ -31,7 +31,7 @@ function judge(what, result) {
 		return "above (" note_count ")"
 	}
 	if (held[what] == "-" && result <= goal[what] * 1.05)
-		return "above, by less than 5 %"
+		return "above by less than 5 %"
 	exceeded++
 	return "EXCEEDS " (held[what] == "-" ? goal[what] : held[what])
 }
