@@ -61,8 +61,11 @@ mutants: ## show that the tests can fail: each wrong version of the module must 
 fuzz: ## fuzz the option parser (RUNS=10000000)
 	$(MAKE) -C tests/unit fuzz
 
-bench: ## measure what the module costs, in instructions (KERNELS="6.1 6.12 ...")
+bench: ## measure what the module costs (KERNELS="6.1 6.12 ..."), into build/bench
 	scripts/bench $(KERNELS)
+
+plot: ## the same, and make README's picture of it, doc/cost.svg
+	scripts/bench --plot doc/cost.svg $(KERNELS)
 
 soak: ## mixed traffic through a bad network, every answer compared (CONNS=20000, KERNEL=6.1)
 	CONNS=$(or $(CONNS),20000) scripts/soak $(or $(KERNEL),6.1)
@@ -73,5 +76,5 @@ demo: ## see the module work in QEMU, with nginx, HAProxy and curl
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
-.PHONY: all clean install check check-all check-debug mutants fuzz bench soak demo help
+.PHONY: all clean install check check-all check-debug mutants fuzz bench plot soak demo help
 .PHONY: install-tools uninstall sign deb rpm
