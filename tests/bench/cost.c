@@ -151,6 +151,32 @@ static void syn_200(void)
 	syn_only(v4_opt("192.0.2.7", 7000));
 }
 
+/* From another address than all the others, whose ports come again. */
+static void replace(int *fd, const struct opts *toa)
+{
+	struct conn c;
+
+	if (*fd)
+		reset(*fd);
+	server_conn(&v4_server, &c);
+	c.saddr[3]++;
+	require(conn_open(&c, NULL, toa));
+	*fd = server_accept(&v4_server, NULL);
+	require(*fd > 0);
+}
+
+/* They have entries if the module is loaded. */
+static void connect_entries(void)
+{
+	struct opts both = { .len = 0 };
+	int i;
+
+	opt_v4(opt_v6(&both, "2001:db8::7", 7000), "192.0.2.7", 7000);
+	for (i = 0; i < SOCKETS; i++)
+		if (!entry_fd[i])
+			replace(&entry_fd[i], &both);
+}
+
 static void getname(int fd)
 {
 	struct sockaddr_storage addr;
@@ -200,13 +226,14 @@ static const struct {
 	void (*prepare)(void);		/* not counted */
 	int count;			/* in a round */
 } operations[] = {
+	/* As long as nobody else has an entry. */
 	{ "connection, no option", conn_none, NULL, 256 },
+	{ "getpeername, no entry", getname_none, NULL, COUNT_MAX },
 	{ "connection, option 200", conn_200, NULL, 256 },
 	{ "connection, option 253", conn_253, NULL, 256 },
 	{ "connection, option 253, dual-stack listener", conn_253_dual, NULL, 256 },
-	{ "getpeername, no entry", getname_none, NULL, COUNT_MAX },
-	{ "getpeername, entry", getname_entry, NULL, COUNT_MAX },
-	{ "getsockopt 4096, entry", getsockopt_entry, NULL, COUNT_MAX },
+	{ "getpeername, entry", getname_entry, connect_entries, COUNT_MAX },
+	{ "getsockopt 4096, entry", getsockopt_entry, connect_entries, COUNT_MAX },
 	/* What follows leaves something behind: sockets for RCU, addresses from SYNs. */
 	{ "close of a UDP socket", udp_close, udp_open, SOCKETS },
 	{ "connection, option 200 in the SYN", conn_syn_200, NULL, 256 },
@@ -264,29 +291,15 @@ static struct cost measure(int op)
 	return (struct cost){ round[rounds / 2], round[rounds - 1] - round[0] };
 }
 
-/* From another address than all the others, whose ports come again. */
-static void replace(int *fd, const struct opts *toa)
+/* Connections for the calls that ask. Those with entries come later: who meets them is chance. */
+static void connect_plain(void)
 {
-	struct conn c;
-
-	if (*fd)
-		reset(*fd);
-	server_conn(&v4_server, &c);
-	c.saddr[3]++;
-	require(conn_open(&c, NULL, toa));
-	*fd = server_accept(&v4_server, NULL);
-	require(*fd > 0);
-}
-
-/* Connections for the calls that ask; with entries if the module is loaded. */
-static void connect_all(void)
-{
-	struct opts both = { .len = 0 };
 	int i;
 
-	opt_v4(opt_v6(&both, "2001:db8::7", 7000), "192.0.2.7", 7000);
 	for (i = 0; i < SOCKETS; i++) {
-		replace(&entry_fd[i], &both);
+		if (entry_fd[i])
+			reset(entry_fd[i]);
+		entry_fd[i] = 0;
 		replace(&plain_fd[i], NULL);
 	}
 }
@@ -296,7 +309,7 @@ static void measure_all(struct cost *result)
 	int op;
 
 	/* Each time the same things have been done before. */
-	connect_all();
+	connect_plain();
 	for (op = first; op < last; op++)
 		result[op] = measure(op);
 }

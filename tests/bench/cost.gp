@@ -14,11 +14,11 @@ set grid ytics lc "#dddddd" dt 1
 set border 3
 set tics nomirror
 set key top right Right samplen 1.5
-set title "Instructions that toa adds"
+set title "Instructions that toa adds (a connection, from SYN to close, is 55,000 without it)"
 set bmargin 4
-set xtics ("no option" 0, "option 200" 1, "option 253" 2, "253,\ndual-stack" 3, "getpeername,\nno entry" 4, \
-	"getpeername,\nentry" 5, "getsockopt,\nentry" 6, "close of a\nUDP socket" 7)
-set label "connections, from SYN to close: 55,000 instructions" at 1.5, graph 1.03 center tc "#555555"
+set xtics ("connection,\nno option" 0, "getpeername,\nno entry" 1, "connection,\noption 200" 2, \
+	"connection,\noption 253" 3, "the same,\ndual-stack" 4, "getpeername,\nentry" 5, "getsockopt,\nentry" 6, \
+	"close of a\nUDP socket" 7)
 set yrange [0:900]
 
 # Those with a goal. A name may have commas; the result is field 8 then, the goal 10.
