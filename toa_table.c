@@ -177,7 +177,7 @@ static void pool_work_fn(struct work_struct *work)
 	struct toa_entry *e;
 
 	while (READ_ONCE(pool.count) < POOL_ENTRIES / 2) {
-		e = toa_fails() ? NULL : kmem_cache_alloc(cache, GFP_KERNEL);
+		e = kmem_cache_alloc(cache, GFP_KERNEL);
 		if (!e)
 			break;
 		pool_push(e);
@@ -910,8 +910,10 @@ int __init toa_table_init(void)
 	if (!t)
 		goto no_table;
 	toa_table = t;
-	if (TOA_PREEMPT_RT)
+	if (TOA_PREEMPT_RT && !toa_fails())
 		pool_work_fn(NULL);
+	if (TOA_PREEMPT_RT && !pool.count)
+		goto no_pool;
 	err = toa_fails() ? -ENOMEM : register_pernet_subsys(&net_ops);
 	if (!err)
 		return 0;
@@ -919,6 +921,8 @@ int __init toa_table_init(void)
 	table_free();
 	return err;
 
+no_pool:
+	toa_kvfree(t);
 no_table:
 	kmem_cache_destroy(cache);
 no_cache:

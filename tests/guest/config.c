@@ -363,6 +363,7 @@ static void run_time(const void *arg)
 	check_has(&s, &c, fd, A4_TEXT, A6_TEXT);
 }
 
+/* These leave the module unloaded, for the next of them: loading takes seconds. */
 static void at_load(const void *arg)
 {
 	const struct value *t = arg;
@@ -370,7 +371,8 @@ static void at_load(const void *arg)
 	struct klog k;
 	int err;
 
-	check_num(toa_unload(), 0);
+	if (toa_loaded())
+		check_num(toa_unload(), 0);
 	snprintf(params, sizeof(params), "%s=%s", t->name, t->value);
 	klog_start(&k);
 	err = toa_load(params);
@@ -385,9 +387,9 @@ static void at_load(const void *arg)
 	}
 	if (!err)
 		check_num(toa_unload(), 0);
-	require(toa_load("") == 0);
 }
 
+/* The last of them, which loads it again. */
 static void all_at_load(const void *arg)
 {
 	struct opts o = { .len = 0 };
@@ -396,7 +398,8 @@ static void all_at_load(const void *arg)
 	int fd;
 
 	(void)arg;
-	check_num(toa_unload(), 0);
+	if (toa_loaded())
+		check_num(toa_unload(), 0);
 	check_num(toa_load("opt_ipv4=253,254 opt_ipv6=254 opt_hostid=28 nat64_getpeername=0 "
 			   "table_max=7"), 0);
 	check_str(value_of("opt_ipv4"), "253,254");
