@@ -358,8 +358,8 @@ static inline void toa_synchronize(void)
 #endif
 
 /*
- * A SLAB_TYPESAFE_BY_RCU cache. Its allocator's own pointer stands behind a free object, or since 6.12
- * at an offset where readers who are late do not mind it, which makes each object 8 bytes smaller.
+ * A SLAB_TYPESAFE_BY_RCU cache. The allocator's pointer to the next free object stands behind each;
+ * from 6.12 on it can be where late readers do not mind it, and objects are 8 bytes smaller.
  */
 static inline struct kmem_cache *toa_cache_create(const char *name, unsigned int size,
 						  unsigned int spare)

@@ -34,10 +34,10 @@ static struct hlist_head *buckets;
 static unsigned int bucket_mask;
 static u32 hash_key __read_mostly;
 
-/* Protects the chains, the order and the contents of all slots, and the number in use. */
+/* Protects the chains, the order and the contents of all slots, and the counts. */
 static DEFINE_RAW_SPINLOCK(slots_lock);
 static LIST_HEAD(order);		/* free slots, then the used ones, oldest first */
-unsigned int toa_handshake_used;
+u16 toa_handshake_kept[TOA_HANDSHAKE_ENDINGS];
 
 static struct hlist_head *bucket_of(const struct toa_flow *flow)
 {
@@ -58,11 +58,20 @@ static struct toa_slot *find_locked(const struct hlist_head *bucket, const struc
 	return NULL;
 }
 
+/* A count that overflows stays so for good: then each such handshake is looked for. */
+static void count(u32 isn, int change)
+{
+	u16 *kept = toa_handshake_count(isn);
+
+	if (*kept != USHRT_MAX)
+		WRITE_ONCE(*kept, *kept + change);
+}
+
 static void release_locked(struct toa_slot *slot)
 {
 	hlist_del_init(&slot->chain);
 	list_move(&slot->order, &order);
-	WRITE_ONCE(toa_handshake_used, toa_handshake_used - 1);
+	count(slot->flow.isn, -1);
 }
 
 /**
@@ -90,7 +99,7 @@ void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addr
 			release_locked(slot);
 		slot->flow = *flow;
 		hlist_add_head(&slot->chain, bucket);
-		WRITE_ONCE(toa_handshake_used, toa_handshake_used + 1);
+		count(flow->isn, 1);
 	}
 	slot->addrs = *addrs;
 	slot->born = toa_seconds();
@@ -154,7 +163,10 @@ void toa_handshake_purge(u32 net)
 	unsigned long flags;
 	unsigned int i;
 
-	for (i = 0; i < toa_syn_slots && !toa_handshake_idle(); i++) {
+	for (i = 0; i < toa_syn_slots; i++) {
+		/* Nobody makes any more of them. */
+		if (READ_ONCE(slots[i].flow.net) != net)
+			continue;
 		raw_spin_lock_irqsave(&slots_lock, flags);
 		if (!hlist_unhashed(&slots[i].chain) && slots[i].flow.net == net)
 			release_locked(&slots[i]);

@@ -107,18 +107,27 @@ struct toa_flow {
 
 struct toa_slot;
 
-/* Handshakes that are kept. */
-extern unsigned int toa_handshake_used;
+/* How many handshakes are kept whose initial sequence numbers end alike. */
+enum { TOA_HANDSHAKE_ENDINGS = 4096 };
+extern u16 toa_handshake_kept[TOA_HANDSHAKE_ENDINGS];
+
+static inline u16 *toa_handshake_count(u32 isn)
+{
+	return &toa_handshake_kept[isn % TOA_HANDSHAKE_ENDINGS];
+}
 
 /**
- * toa_handshake_idle() - ask whether there is anything to find
+ * toa_handshake_misses() - a quick look whether a handshake is not kept
+ * @isn: its initial sequence number
+ *
+ * Clients choose these at random. Whoever does not makes others take a closer look, that is all.
  *
  * Context: any.
- * Return: true if no handshake is kept, so that toa_handshake_find() need not be called.
+ * Return: true if toa_handshake_find() would find nothing, for sure.
  */
-static inline bool toa_handshake_idle(void)
+static inline bool toa_handshake_misses(u32 isn)
 {
-	return READ_ONCE(toa_handshake_used) == 0;
+	return READ_ONCE(*toa_handshake_count(isn)) == 0;
 }
 
 int toa_handshake_init(void);

@@ -209,7 +209,7 @@ void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 	c->disagree = 0;
 	c->skb = skb;
 	read_segment(skb, &c->addrs);
-	if (!toa_handshake_idle())
+	if (!toa_handshake_misses(tcp_rsk(req)->rcv_isn))
 		add_syn(listener, skb, req, c);
 }
 

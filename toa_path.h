@@ -126,8 +126,8 @@ static inline bool toa_child_wanted(const struct sk_buff *skb, const struct requ
 	const struct tcphdr *th = tcp_hdr(skb);
 
 	/* No options but those that nearly every segment has, and nothing kept from a SYN. */
-	if (th->doff * 4 - sizeof(*th) <= toa_usual_options(th) && toa_handshake_idle() &&
-	    !toa_hook_may_miss) {
+	if (th->doff * 4 - sizeof(*th) <= toa_usual_options(th) &&
+	    toa_handshake_misses(tcp_rsk(req)->rcv_isn) && !toa_hook_may_miss) {
 		/* What its SYN said may be gone because another CPU has made the connection. */
 		smp_rmb();
 		if (!toa_req_taken(req))

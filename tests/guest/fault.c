@@ -303,6 +303,7 @@ static void many_inside(const void *arg)
 	int i, started, right = 0;
 	void *sent;
 
+	park_open(&park);
 	ensure_unloaded();
 	check_str(error_name(-toa_load(arg)), error_name(0));
 	server_open(&s, INET, 5);
@@ -310,7 +311,6 @@ static void many_inside(const void *arg)
 	require(stats_get(&before));
 	returned = 0;
 	/* send() holds the socket's lock until its data comes. */
-	park_open(&park);
 	require(pthread_create(&sender, NULL, send_parked, &park) == 0);
 	check(park_taken(&park));
 	pthread_attr_init(&attr);

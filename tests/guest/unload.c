@@ -310,11 +310,11 @@ static void inside_getsockopt(const void *arg)
 	pthread_t unloader;
 	int err = 1, i;
 
+	park_open(&park);
 	load_or_skip(arg);
 	inet_pton(AF_INET6, V6, &want.saddr);
 	server_open(&s, INET, 5);
 	call.fd = server_connect(&s, &c, NULL, both());
-	park_open(&park);
 	start(&call.thread, getsockopt_parked, &call);
 	check(park_taken(&park));
 	start(&unloader, unloading, &err);
@@ -365,10 +365,10 @@ static void inside_getpeername(const void *arg)
 	pthread_t unloader;
 	int err = 1, i;
 
+	park_open(&park);
 	load_or_skip(arg);
 	server_open(&s, INET, 5);
 	sender.fd = server_connect(&s, &c, NULL, both());
-	park_open(&park);
 	start(&sender.thread, send_parked, &sender);
 	check(park_taken(&park));
 	for (i = 0; i < CALLS; i++) {
