@@ -28,6 +28,26 @@ for name in $(names); do
 	run "parameter $name: toa(4)" grep -qE "^\.It Cm $name( |$)" man/toa.4
 	run "parameter $name: README.md" grep -qF "| \`$name\` |" README.md
 done
+
+# Each line that the module writes into the kernel log, but those of debug=1: with ... where it varies.
+# shellcheck disable=SC2016
+perl -0777 -ne 'while (/pr_(?:err|warn|info)(?:_ratelimited)?\(\s*"((?:[^"\\]|\\.)*)\\n"/g) {
+	$line = $1;
+	$line =~ s/%(?:\.\*)?[a-z]+/.../g;
+	print "$line\n";
+}' toa_*.c | sort -u >"$tmp/lines"
+sed -n 's/^\.It "\(.*\)"$/\1/p' man/toa.4 >"$tmp/items"
+while IFS= read -r line; do
+	explained=
+	while IFS= read -r item; do
+		case $line in
+		*"$item"*) explained=1 ;;
+		esac
+	done <"$tmp/items"
+	run "log line, $line: toa(4)" test -n "$explained"
+done <"$tmp/lines"
+run "there are such lines" test "$(wc -l <"$tmp/lines")" -gt 20
+
 version=$(sed -n 's/^#define TOA_VERSION "\(.*\)"/\1/p' toa_main.c)
 run "dkms.conf has the module's version" grep -qxF "PACKAGE_VERSION=\"$version\"" dkms.conf
 run "debian/changelog has the module's version" grep -q "^toa ($version) " packaging/debian/changelog
