@@ -18,6 +18,8 @@
 
 /* toa_main.c: parameters */
 
+const char *toa_other_module(void);
+
 extern bool toa_debug;
 extern bool toa_kernel_getname;
 extern bool toa_nat64_getpeername;

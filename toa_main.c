@@ -4,6 +4,7 @@
  */
 #include "toa_internal.h"
 
+#include <linux/kallsyms.h>
 #include <linux/moduleparam.h>
 #include <linux/namei.h>
 #include <linux/string.h>
@@ -154,6 +155,24 @@ char *toa_hook_mode = "auto";
 module_param_named(hook, toa_hook_mode, charp, 0444);
 MODULE_PARM_DESC(hook, "How to attach to the kernel: auto, ftrace or kprobe; kprobe where live patches must go in (default auto)");
 
+/**
+ * toa_other_module() - name another TOA module, for the line that says what is in the way
+ *
+ * Those of all vendors descend from one, and have a function of its name.
+ *
+ * Context: process.
+ * Return: " (function [module])", or an empty string.
+ */
+const char * __init toa_other_module(void)
+{
+	static char name[KSYM_SYMBOL_LEN + 4] __initdata;
+	unsigned long address = toa_kprobe_address("inet_getname_toa");
+
+	if (address)
+		snprintf(name, sizeof(name), " (%ps)", (void *)address);
+	return name;
+}
+
 /* Creating a /proc file twice is a warning with a stack trace; look before. */
 static int __init check_alone(void)
 {
@@ -162,7 +181,8 @@ static int __init check_alone(void)
 	if (kern_path("/proc/1/net/toa_stats", LOOKUP_FOLLOW, &path))
 		return 0;
 	path_put(&path);
-	pr_err("/proc/net/toa_stats exists: another TOA module is loaded. Unload it first\n");
+	pr_err("/proc/net/toa_stats exists: another TOA module is loaded%s. Unload it first\n",
+	       toa_other_module());
 	return -EEXIST;
 }
 

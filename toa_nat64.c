@@ -206,8 +206,8 @@ int __init toa_nat64_init(void)
 	int err = toa_fails() ? -ENOMEM : nf_register_sockopt(&nat64_ops);
 
 	if (err == -EBUSY)
-		pr_err("getsockopt number %d or %d is taken, by another TOA module? Unload it first\n",
-		       TOA_SO_GET_LOOKUP, TOA_SO_GET_PEER);
+		pr_err("getsockopt number %d or %d is taken, by another TOA module%s? Unload it first\n",
+		       TOA_SO_GET_LOOKUP, TOA_SO_GET_PEER, toa_other_module());
 	else if (err)
 		pr_err("cannot register getsockopt numbers %d and %d (error %d)\n",
 		       TOA_SO_GET_LOOKUP, TOA_SO_GET_PEER, err);

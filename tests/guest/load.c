@@ -157,6 +157,7 @@ static void held(const void *arg)
 	n = klog_lines(&k, "TOA: ", lines, sizeof(lines));
 	check_num(n, 1);
 	check(strstr(lines, t->cause) || strstr(lines, t->other));
+	check(strstr(lines, "(inet_getname_toa [toa_holder])"));
 	check(!strstr(lines, "toa load success"));
 	check(!toa_loaded());
 	check(access("/proc/net/toa_table", F_OK) != 0);
