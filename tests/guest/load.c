@@ -220,6 +220,81 @@ static void kprobes_off(const void *arg)
 	must_unload();
 }
 
+/* The module's hooks are by ftrace where it can choose. Leaves it loaded. */
+static void need_ftrace(void)
+{
+	struct klog k;
+
+	ensure(false);
+	klog_start(&k);
+	must_load("hook=auto");
+	klog_lines(&k, "TOA: ", lines, sizeof(lines));
+	if (!strstr(lines, "hooks by ftrace:") && !strstr(lines, "hooks by ftrace,")) {
+		must_unload();
+		test_skip("hooks are by kprobes here");
+	}
+}
+
+static void shows_all(void)
+{
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, both(), both());
+	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
+	reset(fd);
+	reset(s.fd);
+}
+
+/* A function that is live-patched has a kprobe instead, and the log says so; the others stay. */
+static void patched_before(const void *arg)
+{
+	char params[64], line[96];
+	struct klog k;
+
+	need_ftrace();
+	must_unload();
+	snprintf(params, sizeof(params), "patch=%s", (const char *)arg);
+	require(holder_load(params) == 0);
+	klog_start(&k);
+	must_load("hook=auto");
+	klog_lines(&k, "TOA: ", lines, sizeof(lines));
+	snprintf(line, sizeof(line), "%s is taken, by a live patch?", (const char *)arg);
+	check(strstr(lines, line));
+	check(strstr(lines, "hooks by ftrace and kprobes"));
+	shows_all();
+	must_unload();
+	/* Told not to, it says what is in the way. */
+	klog_start(&k);
+	check_str(error_name(-toa_load("hook=ftrace")), "EBUSY");
+	check_num(klog_lines(&k, "TOA: ", lines, sizeof(lines)), 1);
+	check(strstr(lines, (const char *)arg));
+	check_num(holder_unload(), 0);
+	must_load("");
+	shows_all();
+	must_unload();
+}
+
+/* The other way round the live patch is refused, and toa works on. */
+static void patched_after(const void *arg)
+{
+	char params[64];
+
+	need_ftrace();
+	snprintf(params, sizeof(params), "patch=%s", (const char *)arg);
+	check_str(error_name(-holder_load(params)), "EBUSY");
+	shows_all();
+	must_unload();
+	must_load("hook=kprobe");
+	check_num(holder_load(params), 0);
+	shows_all();
+	check_num(holder_unload(), 0);
+	shows_all();
+	must_unload();
+}
+
 /*
  * Live connections
  */
@@ -409,6 +484,12 @@ int main(int argc, char **argv)
 	test_add(held, &holders[1], "fails where toa_stats is there");
 	test_add(beside, "sockopt=4095", "loads beside sockopt 4095");
 	test_add(kprobes_off, NULL, "fails where kprobes are off");
+	test_add(patched_before, "inet_getname", "inet_getname live-patched before");
+	test_add(patched_before, "tcp_v4_syn_recv_sock",
+		 "tcp_v4_syn_recv_sock live-patched before");
+	test_add(patched_after, "inet_getname", "inet_getname live-patched while loaded");
+	test_add(patched_after, "tcp_v4_syn_recv_sock",
+		 "tcp_v4_syn_recv_sock live-patched while loaded");
 	test_add(live, NULL, "unload and load with live connections");
 	test_add(across, NULL, "handshakes across load and unload");
 	test_add(open_files, NULL, "unload with the files open");

@@ -3,6 +3,7 @@
  * For the guest tests: holds what toa needs, or asks for a peer as a server inside the kernel does.
  */
 #include <linux/completion.h>
+#include <linux/ftrace.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/net.h>
@@ -24,6 +25,10 @@ MODULE_PARM_DESC(crowd, "Put many others before it, so that looking for it takes
 static char *proc;
 module_param(proc, charp, 0444);
 MODULE_PARM_DESC(proc, "Hold this name in /proc/net");
+
+static char *patch;
+module_param(patch, charp, 0444);
+MODULE_PARM_DESC(patch, "Claim this function as a live patch does");
 
 static int fd = -1;
 module_param(fd, int, 0444);
@@ -113,6 +118,40 @@ static int ask_for_peer(void)
 	return IS_ERR(task) ? err : 0;
 }
 
+#ifdef CONFIG_DYNAMIC_FTRACE
+/* A live patch that changes nothing, and needs no argument: these differ between kernels. */
+static void patched(void)
+{
+}
+
+static struct ftrace_ops patch_ops = {
+	.func = (ftrace_func_t)(void *)patched,
+	.flags = FTRACE_OPS_FL_SAVE_REGS_IF_SUPPORTED | FTRACE_OPS_FL_IPMODIFY,
+};
+
+static int patch_come(void)
+{
+	int err = ftrace_set_filter(&patch_ops, patch, strlen(patch), 1);
+
+	return err ? err : register_ftrace_function(&patch_ops);
+}
+
+static void patch_leave(void)
+{
+	unregister_ftrace_function(&patch_ops);
+	ftrace_set_filter(&patch_ops, NULL, 0, 1);
+}
+#else
+static int patch_come(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static void patch_leave(void)
+{
+}
+#endif
+
 /* By this name all other TOA modules are known. */
 noinline int inet_getname_toa(void);
 noinline int inet_getname_toa(void)
@@ -124,6 +163,11 @@ static int __init holder_init(void)
 {
 	int err;
 
+	if (patch) {
+		err = patch_come();
+		if (err)
+			return err;
+	}
 	if (fd >= 0) {
 		err = ask_for_peer();
 		if (err)
@@ -152,6 +196,8 @@ static int __init holder_init(void)
 
 static void __exit holder_exit(void)
 {
+	if (patch)
+		patch_leave();
 	if (proc)
 		remove_proc_entry(proc, init_net.proc_net);
 	crowd_leave();
