@@ -250,7 +250,8 @@ unsigned long toa_kprobe_missed(enum toa_hook hook)
  */
 unsigned long toa_kprobe_address(const char *symbol)
 {
-	struct kprobe kp = { .symbol_name = symbol };
+	/* It shall not fire; so it works where ftrace, which a probe may need, is switched off. */
+	struct kprobe kp = { .symbol_name = symbol, .flags = KPROBE_FLAG_DISABLED };
 	unsigned long address;
 
 	if (register_kprobe(&kp))
