@@ -150,6 +150,7 @@ static void group(const void *arg)
 static void closed(const void *arg)
 {
 	const struct way *w = arg;
+	struct table_line lines[2];
 	struct server s, next;
 	struct conn c, half;
 	struct seg seg;
@@ -158,6 +159,7 @@ static void closed(const void *arg)
 	server_open(&s, w->kind, 5);
 	server_conn(&s, &c);
 	require(conn_open(&c, in_syn(w), in_ack(w)));
+	check_num(table_of(&c, lines, 2), 2);
 	server_conn(&s, &half);
 	conn_syn(&half, both());
 	require(conn_synack(&half, NULL));
