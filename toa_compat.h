@@ -28,6 +28,9 @@
 #include <net/request_sock.h>
 #include <net/tcp.h>
 
+/* TOA_HAS_name: what stands in the headers at hand; made by the build (see Kbuild). */
+#include "toa_has.h"
+
 #ifndef CONFIG_64BIT
 #error "TOA: only 64-bit kernels are supported"
 #endif
@@ -66,9 +69,9 @@
 		struct sock *(*)(struct sock *, struct sk_buff *, struct request_sock *, \
 				 struct dst_entry *)))
 
-/* Arguments of a function at its entry, and the record that belongs to a return probe. */
+/* Arguments of a function at its entry */
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 20, 0)
+#ifdef TOA_HAS_regs_get_kernel_argument
 static inline unsigned long toa_regs_arg(struct pt_regs *regs, unsigned int n)
 {
 	return regs_get_kernel_argument(regs, n);
@@ -95,19 +98,12 @@ static inline unsigned long toa_regs_arg(struct pt_regs *regs, unsigned int n)
 #error "TOA: reading function arguments is not known for this architecture before Linux 4.20"
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
-static inline struct kretprobe *get_kretprobe(struct kretprobe_instance *ri)
-{
-	return ri->rp;
-}
-#endif
-
 /*
  * Function tracing that shows arguments and can redirect a call: on x86-64 since 5.11, where the
  * architecture passes the arguments by default, and on 5.10 with all registers saved; elsewhere
  * since 6.2.
  */
-#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && defined(TOA_HAS_ftrace_regs_get_argument)
 #define TOA_HAVE_FTRACE
 #define toa_ftrace_regs ftrace_regs
 #define toa_ftrace_arg(fregs, n) ftrace_regs_get_argument(fregs, n)
@@ -137,7 +133,7 @@ static inline struct kretprobe *get_kretprobe(struct kretprobe_instance *ri)
  */
 static inline void toa_module_text(unsigned long *base, unsigned long *size)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#ifdef TOA_HAS_MOD_TEXT
 	*base = (unsigned long)THIS_MODULE->mem[MOD_TEXT].base;
 	*size = THIS_MODULE->mem[MOD_TEXT].size;
 #else
@@ -208,7 +204,7 @@ static inline void toa_module_text(unsigned long *base, unsigned long *size)
 	     pos = pos->member.next ? hlist_entry(pos->member.next, typeof(*pos), member) : NULL)
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(4, 13, 0)
+#ifndef TOA_HAS_cpus_read_lock
 #define cpus_read_lock() get_online_cpus()
 #define cpus_read_unlock() put_online_cpus()
 #endif
@@ -275,10 +271,10 @@ static const struct in6_addr toa_v6_none;
  */
 static inline bool toa_req_taken(const struct request_sock *req)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 13, 0)
-	return hlist_unhashed(&req->__req_common.skc_node) && refcount_read(&req->rsk_refcnt);
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(4, 4, 0)
-	return hlist_unhashed(&req->__req_common.skc_node) && atomic_read(&req->rsk_refcnt);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 4, 0)
+	/* A refcount_t, which is an atomic_t inside, or still an atomic_t. */
+	return hlist_unhashed(&req->__req_common.skc_node) &&
+	       atomic_read((const atomic_t *)&req->rsk_refcnt);
 #else
 	return false;
 #endif
@@ -318,7 +314,7 @@ static inline void toa_synchronize(void)
 #if defined(TOA_HAVE_FTRACE) || defined(CONFIG_TASKS_RCU)
 	synchronize_rcu_tasks();
 #endif
-#if LINUX_VERSION_CODE < KERNEL_VERSION(4, 20, 0)
+#ifdef TOA_HAS_synchronize_sched
 	synchronize_sched();
 #endif
 	synchronize_rcu();
@@ -339,16 +335,17 @@ static inline void toa_synchronize(void)
 /**
  * toa_read_lock() - begin to read what kmem_cache_free() and toa_synchronize() must wait for
  *
- * Every RCU grace period waits for regions with preemption off since 4.20. Such a region costs two
- * or three instructions, where rcu_read_lock() is a function call on preemptible kernels. Not for
- * long ones. (_notrace: used in callbacks of ftrace.)
+ * Where regions with preemption off have no grace periods of their own any more (4.20, RHEL 8.2),
+ * every grace period waits for them. Such a region costs two or three instructions, where
+ * rcu_read_lock() is a function call on preemptible kernels. Not for long ones. (_notrace: used in
+ * callbacks of ftrace.)
  */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 20, 0)
-#define toa_read_lock() preempt_disable_notrace()
-#define toa_read_unlock() preempt_enable_notrace()
-#else
+#ifdef TOA_HAS_synchronize_sched
 #define toa_read_lock() rcu_read_lock()
 #define toa_read_unlock() rcu_read_unlock()
+#else
+#define toa_read_lock() preempt_disable_notrace()
+#define toa_read_unlock() preempt_enable_notrace()
 #endif
 
 /* Memory */
@@ -364,7 +361,7 @@ static inline void toa_synchronize(void)
 static inline struct kmem_cache *toa_cache_create(const char *name, unsigned int size,
 						  unsigned int spare)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#ifdef TOA_HAS_use_freeptr_offset
 	struct kmem_cache_args args = { .freeptr_offset = spare, .use_freeptr_offset = true };
 
 	return kmem_cache_create(name, size, &args, SLAB_TYPESAFE_BY_RCU);
@@ -373,7 +370,7 @@ static inline struct kmem_cache *toa_cache_create(const char *name, unsigned int
 #endif
 }
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 12, 0)
+#ifdef TOA_HAS_kvzalloc
 #define toa_kvzalloc(size) kvzalloc(size, GFP_KERNEL)
 #define toa_kvfree(p) kvfree(p)
 #else
@@ -392,11 +389,11 @@ static inline struct kmem_cache *toa_cache_create(const char *name, unsigned int
 
 /* /proc */
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(3, 10, 0)
+#ifndef TOA_HAS_remove_proc_subtree
 #define remove_proc_subtree(name, parent) remove_proc_entry(name, parent)
 #endif
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 6, 0)
+#ifdef TOA_HAS_proc_ops
 #define TOA_PROC_SEQ_OPS(name, open_fn, release_fn) \
 	static const struct proc_ops name = { \
 		.proc_open = open_fn, \
@@ -415,10 +412,10 @@ static inline struct kmem_cache *toa_cache_create(const char *name, unsigned int
 	}
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(3, 10, 0)
-#define pde_data(inode) (PDE(inode)->data)
-#elif LINUX_VERSION_CODE < KERNEL_VERSION(5, 17, 0)
+#if !defined(TOA_HAS_pde_data) && defined(TOA_HAS_PDE_DATA)
 #define pde_data(inode) PDE_DATA(inode)
+#elif !defined(TOA_HAS_pde_data)
+#define pde_data(inode) (PDE(inode)->data)
 #endif
 
 #endif /* TOA_COMPAT_H */
