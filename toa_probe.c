@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the kernel's headers declare: the build preprocesses this file, looks for names in the result
- * (see Kbuild) and writes toa_has.h. It is never compiled.
+ * What the kernel's headers declare: the build preprocesses this file, looks for names in the
+ * result (see Kbuild) and writes toa_has.h. It is never compiled.
  */
 #include <linux/cpu.h>
 #include <linux/ftrace.h>
