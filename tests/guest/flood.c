@@ -61,8 +61,10 @@ static long slab(bool object)
 				     " : tunables %*d %*d %*d : slabdata %*d %ld";
 	long found = -1;
 
-	if (!f)
+	if (!f) {
+		toa_unload();
 		test_skip("no /proc/slabinfo");
+	}
 	while (fgets(line, sizeof(line), f)) {
 		long size, pages, slabs;
 
