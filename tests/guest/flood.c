@@ -62,6 +62,7 @@ static long slab(bool object)
 	long found = -1;
 
 	if (!f) {
+		/* Nobody will do it after a test that is left out. */
 		toa_unload();
 		test_skip("no /proc/slabinfo");
 	}

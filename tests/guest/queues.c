@@ -255,6 +255,12 @@ static void aborted(const void *arg)
 	fd = server_accept(&s, NULL);
 	require(fd >= 0);
 	check_has(&s, &waiting, fd, NULL, NULL);
+	reset(fd);
+	conn_again(&waiting);
+	require(conn_open(&waiting, in_syn(w), in_ack(w)));
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &waiting, fd, V4_TEXT, V6_TEXT);
 }
 
 /*

@@ -47,8 +47,7 @@ static const struct opts *both(void)
 	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
 }
 
-/* Not every kernel has each. */
-/* To begin with: what a test that is left out has done stays. */
+/* Not every kernel has each. For a test's beginning: what one that is left out has done stays. */
 static void load_or_skip(const struct mechanism *m)
 {
 	static struct klog k;
