@@ -125,6 +125,10 @@ static inline unsigned long toa_regs_arg(struct pt_regs *regs, unsigned int n)
 			  FTRACE_OPS_FL_RECURSION_SAFE)
 #endif
 
+#ifndef __no_kmsan_checks
+#define __no_kmsan_checks
+#endif
+
 #ifdef TOA_HAVE_FTRACE
 /**
  * toa_module_text() - where this module's code lies

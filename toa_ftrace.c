@@ -139,7 +139,7 @@ wrap_child_7_v6(const struct sock *sk, struct sk_buff *skb, struct request_sock 
 #define SYN_RECV_SOCK_IS_7 SYN_RECV_SOCK_IS(&wrap_child_7_v4)
 
 /*
- * Callbacks at a function's entry
+ * Callbacks at a function's entry: called by assembly, of whose arguments KMSAN knows nothing
  */
 
 static __always_inline bool from_wrapper(unsigned long parent)
@@ -147,43 +147,44 @@ static __always_inline bool from_wrapper(unsigned long parent)
 	return parent - text_base < text_size;
 }
 
-static void on_destruct(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-			struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_destruct(unsigned long ip, unsigned long parent,
+					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_hook_fire(TOA_HOOK_DESTRUCT);
 	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
 }
 
-static void on_disconnect(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-			  struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_disconnect(unsigned long ip, unsigned long parent,
+					    struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_hook_fire(TOA_HOOK_DISCONNECT);
 	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
 }
 
-static void on_disconnect_mptcp(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-				struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_disconnect_mptcp(unsigned long ip, unsigned long parent,
+						  struct ftrace_ops *ops,
+						  struct toa_ftrace_regs *regs)
 {
 	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
 }
 
-static void on_mptcp(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-		     struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_mptcp(unsigned long ip, unsigned long parent,
+				       struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_mptcp((const struct sock *)toa_ftrace_arg(regs, 0),
 		  (const struct sock *)toa_ftrace_arg(regs, 1));
 }
 
-static void on_deferred(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-			struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_deferred(unsigned long ip, unsigned long parent,
+					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_deferred((const struct sock *)toa_ftrace_arg(regs, 0),
 		     (const struct sk_buff *)toa_ftrace_arg(regs, 1),
 		     (const struct request_sock *)toa_ftrace_arg(regs, 2));
 }
 
-static void on_syn(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-		   struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_syn(unsigned long ip, unsigned long parent,
+				     struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	const struct sk_buff *skb = (const struct sk_buff *)toa_ftrace_arg(regs, 3);
 
@@ -199,24 +200,24 @@ static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigne
 	       !from_wrapper(parent) && toa_getname_begin(sock->sk);
 }
 
-static void on_getname_v4(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-			  struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_getname_v4(unsigned long ip, unsigned long parent,
+					    struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_hook_fire(TOA_HOOK_GETNAME_V4);
 	if (getname_wanted(regs, parent))
 		toa_ftrace_redirect(regs, (unsigned long)wrap_getname_v4);
 }
 
-static void on_getname_v6(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-			  struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_getname_v6(unsigned long ip, unsigned long parent,
+					    struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_hook_fire(TOA_HOOK_GETNAME_V6);
 	if (getname_wanted(regs, parent))
 		toa_ftrace_redirect(regs, (unsigned long)wrap_getname_v6);
 }
 
-static void on_child_v4(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-			struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_child_v4(unsigned long ip, unsigned long parent,
+					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	if (from_wrapper(parent))
 		return;
@@ -226,8 +227,8 @@ static void on_child_v4(unsigned long ip, unsigned long parent, struct ftrace_op
 							       (unsigned long)wrap_child_6_v4);
 }
 
-static void on_child_v6(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
-			struct toa_ftrace_regs *regs)
+static void __no_kmsan_checks on_child_v6(unsigned long ip, unsigned long parent,
+					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	if (from_wrapper(parent))
 		return;
