@@ -133,7 +133,12 @@ static int patch_come(void)
 {
 	int err = ftrace_set_filter(&patch_ops, patch, strlen(patch), 1);
 
-	return err ? err : register_ftrace_function(&patch_ops);
+	if (err)
+		return err;
+	err = register_ftrace_function(&patch_ops);
+	if (err)
+		ftrace_set_filter(&patch_ops, NULL, 0, 1);
+	return err;
 }
 
 static void patch_leave(void)
