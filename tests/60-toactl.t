@@ -69,7 +69,9 @@ counters() {
 			[ "$name" = "${1:-}" ] && row=$2:$3
 			printf '%-25s:%10s %10s \n' "$name" "${row%:*}" "${row#*:}"
 		done
-	} >"$host/proc/net/toa_stats"
+	} >"$host/proc/net/.toa_stats"
+	# A reader sees the old ones or the new ones.
+	mv "$host/proc/net/.toa_stats" "$host/proc/net/toa_stats"
 }
 
 # says NAME STATUS PATTERN... -- ARGUMENT...: toactl ends with this status, and each pattern stands in
@@ -154,13 +156,13 @@ watching() {
 	# The counters move once behind the first report.
 	run_shell stats --watch 1 --json >"$tmp/watch" 2>&1 &
 	watcher=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 300); do
 		[ "$(wc -l <"$tmp/watch")" -lt 1 ] || break
 		sleep 0.1
 	done
 	counters syn_recv_sock_toa 110 2
-	for _ in $(seq 100); do
-		[ "$(wc -l <"$tmp/watch")" -lt 2 ] || break
+	for _ in $(seq 300); do
+		! grep -q '"syn_recv_sock_toa": 112' "$tmp/watch" || break
 		sleep 0.1
 	done
 	kill "$watcher"
