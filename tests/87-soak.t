@@ -1,0 +1,32 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# 87-soak.t: a short soak test (scripts/soak) with hooks by ftrace and by kprobes. `make soak` is the
+# long one.
+#
+# Usage: prove tests/87-soak.t
+# Environment: KERNELS="NAME..." (see scripts/kernels; the first is taken; default: 6.1)
+#              CONNS   connections with each mechanism (default 2000)
+# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+
+cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+kernel=$(kernels | sed 's/[ ,].*//')
+for hook in auto kprobe; do
+	CONNS=${CONNS:-2000} scripts/soak "$kernel,toa.hook=$hook" >"$tmp/soak" 2>"$tmp/log" </dev/null
+	status=$?
+	cat "$tmp/log" >>"$tmp/soak"
+	if [ $status -eq 2 ]; then
+		diag "$tmp/soak"
+		skip "$kernel, hook=$hook: soak" "the guest's parts cannot be had"
+		continue
+	fi
+	run "$kernel, hook=$hook: no answer is wrong, none lost or left over but by missed probes" \
+		test $status -eq 0
+	diag "$tmp/soak"
+done
+finish
