@@ -11,6 +11,7 @@
 #ifdef TOA_HAVE_FTRACE
 
 #include <linux/delay.h>
+#include <linux/err.h>
 #include <linux/ftrace.h>
 #include <linux/in.h>
 #include <linux/rcupdate.h>
@@ -186,10 +187,11 @@ static void __no_kmsan_checks on_deferred(unsigned long ip, unsigned long parent
 static void __no_kmsan_checks on_syn(unsigned long ip, unsigned long parent,
 				     struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
+	const struct sock *listener = (const struct sock *)toa_ftrace_arg(regs, 2);
 	const struct sk_buff *skb = (const struct sk_buff *)toa_ftrace_arg(regs, 3);
 
-	if (toa_syn_wanted(skb))
-		toa_syn((const struct sock *)toa_ftrace_arg(regs, 2), skb);
+	if (toa_syn_wanted(listener, skb))
+		toa_syn(listener, skb);
 }
 
 static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigned long parent)
@@ -264,35 +266,42 @@ static void *original_of(enum toa_hook hook)
 	char name[KSYM_SYMBOL_LEN];
 	struct socket *sock;
 	void *original;
+	int err;
 
-	if (toa_sock_create_kern(ipv6 ? AF_INET6 : AF_INET, &sock))
-		return NULL;
+	err = toa_fails() ? -ENOMEM : toa_sock_create_kern(ipv6 ? AF_INET6 : AF_INET, &sock);
+	if (err)
+		return ERR_PTR(err == -EAFNOSUPPORT ? -ENOENT : err);
 	if (hook == TOA_HOOK_GETNAME_V4 || hook == TOA_HOOK_GETNAME_V6)
 		original = sock->ops->getname;
 	else
 		original = inet_csk(sock->sk)->icsk_af_ops->syn_recv_sock;
 	sock_release(sock);
 	snprintf(name, sizeof(name), "%ps", original);
-	return strcmp(name, toa_hook_symbol[hook]) ? NULL : original;
+	return strcmp(name, toa_hook_symbol[hook]) ? ERR_PTR(-ENOENT) : original;
 }
 
 static int set_filter(enum toa_hook hook)
 {
 	struct ftrace_ops *ops = &traces[hook];
 	unsigned long address;
+	void *original;
+	int err;
 
 	if (!handlers[hook].redirects) {
 		/* By name, ftrace would look at the names of all functions there are. */
-		address = toa_kprobe_address(toa_hook_symbol[hook]);
+		err = toa_kprobe_address(toa_hook_symbol[hook], &address);
+		if (err)
+			return err;
 		return address ? ftrace_set_filter_ip(ops, address, 0, 1) : -ENOENT;
 	}
 	if (!SYN_RECV_SOCK_IS_6 && !SYN_RECV_SOCK_IS_7)
 		return -EOPNOTSUPP;
-	originals[hook] = original_of(hook);
-	if (!originals[hook])
-		return -ENOENT;
+	original = original_of(hook);
+	if (IS_ERR(original))
+		return PTR_ERR(original);
+	originals[hook] = original;
 	ops->flags |= FTRACE_OPS_FL_IPMODIFY;
-	return ftrace_set_filter_ip(ops, (unsigned long)originals[hook], 0, 1);
+	return ftrace_set_filter_ip(ops, (unsigned long)original, 0, 1);
 }
 
 /* An empty filter holds no memory. (ftrace_free_filter() is not exported everywhere.) */

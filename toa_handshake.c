@@ -15,8 +15,8 @@
 #include <linux/spinlock.h>
 
 enum {
-	/* No request lives that long: the kernel gives up after 63 s, by default. */
-	SLOT_MAX_AGE_SECONDS = 256,
+	/* No request lives that long: 63 s by default, some minutes with a long TCP_DEFER_ACCEPT. */
+	SLOT_MAX_AGE_SECONDS = 1024,
 	FLOW_WORDS_V4 = 5,
 	FLOW_WORDS_V6 = 11,
 };

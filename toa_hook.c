@@ -9,6 +9,10 @@
 #include <linux/socket.h>
 #include <linux/workqueue.h>
 
+enum {
+	DEFER_RETRY_SECONDS = 60,
+};
+
 enum mechanism {
 	NONE,
 	KPROBE,
@@ -63,14 +67,9 @@ static bool is_end(enum toa_hook hook)
 	       hook == TOA_HOOK_DISCONNECT_MPTCP;
 }
 
-/*
- * Before 6.1, where there is no such function, an MPTCP socket gets its addresses after the hook,
- * which in 5.10 has other arguments.
- */
-static bool __init is_lacking(enum toa_hook hook)
+static bool is_mptcp(enum toa_hook hook)
 {
-	return (hook == TOA_HOOK_MPTCP || hook == TOA_HOOK_DISCONNECT_MPTCP) &&
-	       !toa_kprobe_address("mptcp_sk_clone_init");
+	return hook == TOA_HOOK_MPTCP || hook == TOA_HOOK_DISCONNECT_MPTCP;
 }
 
 static int attach(enum toa_hook hook, enum mechanism how)
@@ -88,6 +87,9 @@ static void explain(enum toa_hook hook, int err)
 	const char *symbol = toa_hook_symbol[hook];
 
 	switch (err) {
+	case -ENOMEM:
+		pr_err("cannot hook %s: memory is short\n", symbol);
+		break;
 	case -ENOENT:
 		pr_err("cannot hook %s: this kernel has no such function, or no CONFIG_KALLSYMS\n",
 		       symbol);
@@ -134,15 +136,20 @@ static void __init report_refused(void)
 
 bool toa_hook_deferring __read_mostly;
 
+static void defer_work_fn(struct work_struct *work);
+static DECLARE_DELAYED_WORK(defer_work, defer_work_fn);
+
 static void defer_work_fn(struct work_struct *work)
 {
 	int err = attach_best(TOA_HOOK_DEFERRED);
 
-	if (err)
-		explain(TOA_HOOK_DEFERRED, err);
+	if (!err)
+		return;
+	explain(TOA_HOOK_DEFERRED, err);
+	/* Memory may be there again, a live patch gone. */
+	if (err != -ENOENT)
+		schedule_delayed_work(&defer_work, DEFER_RETRY_SECONDS * HZ);
 }
-
-static DECLARE_WORK(defer_work, defer_work_fn);
 
 /**
  * toa_hook_defer_now() - toa_hook_defer(), unless it has been called before
@@ -152,32 +159,39 @@ static DECLARE_WORK(defer_work, defer_work_fn);
 void toa_hook_defer_now(void)
 {
 	WRITE_ONCE(toa_hook_deferring, true);
-	schedule_work(&defer_work);
+	/* Without slots there is nowhere to keep what such an ACK says. */
+	if (toa_syn_slots)
+		schedule_delayed_work(&defer_work, 0);
 }
 
-/* Make one socket of a family pass the hooks that need no connection. */
-static bool exercise(int family)
+/*
+ * Make one socket of a family pass the hooks that need no connection. Returns 0, -EAFNOSUPPORT where
+ * the kernel lacks the family, or another error.
+ */
+static int exercise(int family)
 {
 	struct sockaddr_storage addr;
 	struct socket *sock;
+	int err;
 
-	if (toa_sock_create_kern(family, &sock))
-		return false;
+	err = toa_fails() ? -ENOMEM : toa_sock_create_kern(family, &sock);
+	if (err)
+		return err;
 	/* Not connected: the first fails, the second changes nothing. */
 	toa_getpeername(sock, (void *)&addr);
 	addr.ss_family = AF_UNSPEC;
 	kernel_connect(sock, (void *)&addr, sizeof(addr), 0);
 	sock_release(sock);
-	return true;
+	return 0;
 }
 
-static bool must_have_fired(enum toa_hook hook, bool ipv4, bool ipv6)
+static bool must_have_fired(enum toa_hook hook, bool ipv6)
 {
 	switch (hook) {
 	case TOA_HOOK_DESTRUCT:
 	case TOA_HOOK_DISCONNECT:
 	case TOA_HOOK_GETNAME_V4:
-		return ipv4;
+		return true;
 	case TOA_HOOK_GETNAME_V6:
 		return ipv6;
 	default:
@@ -188,12 +202,17 @@ static bool must_have_fired(enum toa_hook hook, bool ipv4, bool ipv6)
 /* A module whose hooks are dead must not pretend to work. */
 static int self_test(void)
 {
-	bool ipv4 = exercise(AF_INET);
-	bool ipv6 = exercise(AF_INET6);
+	int err_v4 = exercise(AF_INET);
+	int err_v6 = exercise(AF_INET6);
 	enum toa_hook hook;
 
+	if (err_v4 || (err_v6 && err_v6 != -EAFNOSUPPORT)) {
+		pr_err("no socket to try the hooks on (error %d): is memory short?\n",
+		       err_v4 ?: err_v6);
+		return err_v4 ?: err_v6;
+	}
 	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
-		if (!must_have_fired(hook, ipv4, ipv6) || READ_ONCE(toa_hook_fired[hook]))
+		if (!must_have_fired(hook, !err_v6) || READ_ONCE(toa_hook_fired[hook]))
 			continue;
 		pr_err("the hook on %s does not fire: kprobes are switched off. Try: sysctl kernel.ftrace_enabled=1; echo 1 > /sys/kernel/debug/kprobes/enabled\n",
 		       toa_hook_symbol[hook]);
@@ -245,6 +264,7 @@ const char *toa_hook_mechanism(void)
  */
 int __init toa_hook_init(void)
 {
+	unsigned long mptcp;
 	bool ipv6 = true;
 	enum toa_hook hook;
 	int err;
@@ -254,9 +274,19 @@ int __init toa_hook_init(void)
 		pr_err("hook=%s: must be auto, ftrace or kprobe\n", toa_hook_mode);
 		return -EINVAL;
 	}
-	toa_path_init();
+	err = toa_path_init();
+	/*
+	 * Before 6.1, where there is no such function, an MPTCP socket gets its addresses after the
+	 * hook, which in 5.10 has other arguments.
+	 */
+	if (!err)
+		err = toa_kprobe_address("mptcp_sk_clone_init", &mptcp);
+	if (err) {
+		pr_err("no memory to look for the kernel's functions\n");
+		return err;
+	}
 	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
-		if (is_replaced(hook) || is_lacking(hook) || hook == TOA_HOOK_DEFERRED)
+		if (is_replaced(hook) || hook == TOA_HOOK_DEFERRED || (is_mptcp(hook) && !mptcp))
 			continue;
 		err = attach_best(hook);
 		if (err == -ENOENT && is_ipv6(hook)) {
@@ -299,7 +329,7 @@ void toa_hook_exit(void)
 
 	while (hook-- > 0) {
 		if (hook == TOA_HOOK_DEFERRED)
-			cancel_work_sync(&defer_work);
+			cancel_delayed_work_sync(&defer_work);
 		if (attached[hook] == KPROBE)
 			toa_kprobe_detach(hook);
 		if (attached[hook] == FTRACE)

@@ -232,7 +232,7 @@ void toa_nat64_exit(void);
 /* toa_path.c: the data path is in toa_path.h */
 
 bool toa_shows_v6(const struct sock *sk, const struct toa_addrs *addrs);
-void toa_path_init(void);
+int toa_path_init(void);
 
 /* toa_hook.c: chooses the mechanism for each hook */
 
@@ -300,7 +300,7 @@ const char *toa_hook_mechanism(void);
 int toa_kprobe_attach(enum toa_hook hook);
 void toa_kprobe_detach(enum toa_hook hook);
 unsigned long toa_kprobe_missed(enum toa_hook hook);
-unsigned long toa_kprobe_address(const char *symbol);
+int toa_kprobe_address(const char *symbol, unsigned long *address);
 
 /* toa_ftrace.c */
 

@@ -64,19 +64,21 @@ static int on_deferred(struct kprobe *kp, struct pt_regs *regs)
 
 static int on_syn(struct kprobe *kp, struct pt_regs *regs)
 {
+	const struct sock *listener = (const struct sock *)toa_regs_arg(regs, 2);
 	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 3);
 
-	if (toa_syn_wanted(skb))
-		toa_syn((const struct sock *)toa_regs_arg(regs, 2), skb);
+	if (toa_syn_wanted(listener, skb))
+		toa_syn(listener, skb);
 	return 0;
 }
 
 static int on_syn_old(struct kprobe *kp, struct pt_regs *regs)
 {
+	const struct sock *listener = (const struct sock *)toa_regs_arg(regs, 0);
 	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 1);
 
-	if (toa_syn_wanted(skb))
-		toa_syn((const struct sock *)toa_regs_arg(regs, 0), skb);
+	if (toa_syn_wanted(listener, skb))
+		toa_syn(listener, skb);
 	return 0;
 }
 
@@ -243,20 +245,20 @@ unsigned long toa_kprobe_missed(enum toa_hook hook)
 
 /**
  * toa_kprobe_address() - find a function of the kernel
- * @symbol: its name
+ * @symbol:  its name
+ * @address: where its first instruction can be probed, or 0 if there is no such function
  *
  * Context: process.
- * Return: where its first instruction can be probed, or 0 if there is no such function.
+ * Return: 0, or -ENOMEM: it is not known.
  */
-unsigned long toa_kprobe_address(const char *symbol)
+int toa_kprobe_address(const char *symbol, unsigned long *address)
 {
 	/* It shall not fire; so it works where ftrace, which a probe may need, is switched off. */
 	struct kprobe kp = { .symbol_name = symbol, .flags = KPROBE_FLAG_DISABLED };
-	unsigned long address;
+	int err = toa_fails() ? -ENOMEM : register_kprobe(&kp);
 
-	if (register_kprobe(&kp))
-		return 0;
-	address = (unsigned long)kp.addr;
-	unregister_kprobe(&kp);
-	return address;
+	*address = err ? 0 : (unsigned long)kp.addr;
+	if (!err)
+		unregister_kprobe(&kp);
+	return err == -ENOMEM ? err : 0;
 }

@@ -166,9 +166,9 @@ MODULE_PARM_DESC(hook, "How to attach to the kernel: auto, ftrace or kprobe; kpr
 const char * __init toa_other_module(void)
 {
 	static char name[KSYM_SYMBOL_LEN + 4] __initdata;
-	unsigned long address = toa_kprobe_address("inet_getname_toa");
+	unsigned long address;
 
-	if (address)
+	if (!toa_kprobe_address("inet_getname_toa", &address) && address)
 		snprintf(name, sizeof(name), " (%ps)", (void *)address);
 	return name;
 }

@@ -102,6 +102,56 @@ static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 
 	}
 }
 
+/* For each family that a segment lacks, what an earlier one said counts. How many disagree? */
+static u8 merge(struct toa_addrs *addrs, const struct toa_addrs *old)
+{
+	u8 both = old->have & addrs->have, disagree = 0;
+
+	if (both & TOA_HAVE_V4)
+		disagree += addrs->v4_addr != old->v4_addr || addrs->v4_port != old->v4_port;
+	if (both & TOA_HAVE_V6)
+		disagree += !ipv6_addr_equal(&addrs->v6_addr, &old->v6_addr) ||
+			    addrs->v6_port != old->v6_port;
+	if (old->have & ~addrs->have & TOA_HAVE_V4) {
+		addrs->v4_addr = old->v4_addr;
+		addrs->v4_port = old->v4_port;
+		addrs->v4_kind = old->v4_kind;
+		addrs->v4_segment = old->v4_segment;
+	}
+	if (old->have & ~addrs->have & TOA_HAVE_V6) {
+		addrs->v6_addr = old->v6_addr;
+		addrs->v6_port = old->v6_port;
+		addrs->v6_kind = old->v6_kind;
+		addrs->v6_segment = old->v6_segment;
+	}
+	addrs->have |= old->have;
+	return disagree;
+}
+
+static noinline void count_disagree(const struct sk_buff *skb, unsigned int count)
+{
+	toa_stat_add(TOA_STAT_DISAGREE, count);
+	toa_dbg("connection to port %u: another address than before, the later one counts\n",
+		ntohs(tcp_hdr(skb)->dest));
+}
+
+/* Keep what a segment said until its handshake completes, and what others of it said before. */
+static noinline void keep(const struct sock *listener, const struct sk_buff *skb, u32 isn,
+			  struct toa_addrs *addrs)
+{
+	struct toa_addrs before __uninitialized;
+	struct toa_flow flow __uninitialized;
+	u8 disagree;
+
+	flow_of(listener, skb, isn, &flow);
+	if (!toa_handshake_misses(isn) && toa_handshake_find(&flow, &before)) {
+		disagree = merge(addrs, &before);
+		if (disagree)
+			count_disagree(skb, disagree);
+	}
+	toa_handshake_put(&flow, addrs);
+}
+
 /**
  * toa_syn() - at the entry of tcp_conn_request(): a SYN for a listener, with syncookies too
  * @listener: the socket
@@ -110,17 +160,12 @@ static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 
 void toa_syn(const struct sock *listener, const struct sk_buff *skb)
 {
 	struct toa_addrs addrs __uninitialized;
-	struct toa_flow flow __uninitialized;
 
 	if (!toa_syn_slots)
 		return;
-	if (inet_csk(listener)->icsk_accept_queue.rskq_defer_accept)
-		toa_hook_defer();
 	read_segment(skb, &addrs);
-	if (!addrs.have)
-		return;
-	flow_of(listener, skb, ntohl(tcp_hdr(skb)->seq), &flow);
-	toa_handshake_put(&flow, &addrs);
+	if (addrs.have)
+		keep(listener, skb, ntohl(tcp_hdr(skb)->seq), &addrs);
 }
 
 /*
@@ -145,39 +190,6 @@ void toa_child_none(const struct sk_buff *skb)
 {
 	toa_stat_inc(TOA_STAT_SYN_RECV_NO_TOA);
 	toa_dbg("connection to port %u: no address\n", ntohs(tcp_hdr(skb)->dest));
-}
-
-/* For each family that the segment lacks, what the SYN said counts. How many disagree? */
-static u8 merge(struct toa_addrs *addrs, const struct toa_addrs *syn)
-{
-	u8 both = syn->have & addrs->have, disagree = 0;
-
-	if (both & TOA_HAVE_V4)
-		disagree += addrs->v4_addr != syn->v4_addr || addrs->v4_port != syn->v4_port;
-	if (both & TOA_HAVE_V6)
-		disagree += !ipv6_addr_equal(&addrs->v6_addr, &syn->v6_addr) ||
-			    addrs->v6_port != syn->v6_port;
-	if (syn->have & ~addrs->have & TOA_HAVE_V4) {
-		addrs->v4_addr = syn->v4_addr;
-		addrs->v4_port = syn->v4_port;
-		addrs->v4_kind = syn->v4_kind;
-		addrs->v4_segment = syn->v4_segment;
-	}
-	if (syn->have & ~addrs->have & TOA_HAVE_V6) {
-		addrs->v6_addr = syn->v6_addr;
-		addrs->v6_port = syn->v6_port;
-		addrs->v6_kind = syn->v6_kind;
-		addrs->v6_segment = syn->v6_segment;
-	}
-	addrs->have |= syn->have;
-	return disagree;
-}
-
-static noinline void count_disagree(const struct sk_buff *skb, unsigned int count)
-{
-	toa_stat_add(TOA_STAT_DISAGREE, count);
-	toa_dbg("connection to port %u: another address than in the SYN, the later one counts\n",
-		ntohs(tcp_hdr(skb)->dest));
 }
 
 /* Add what the SYN of this handshake said. */
@@ -224,20 +236,11 @@ void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
 		      const struct request_sock *req)
 {
-	struct toa_addrs addrs, syn;
-	struct toa_flow flow;
-	u8 disagree;
+	struct toa_addrs addrs __uninitialized;
 
 	read_segment(skb, &addrs);
-	if (!addrs.have)
-		return;
-	flow_of(listener, skb, tcp_rsk(req)->rcv_isn, &flow);
-	if (toa_handshake_find(&flow, &syn)) {
-		disagree = merge(&addrs, &syn);
-		if (disagree)
-			count_disagree(skb, disagree);
-	}
-	toa_handshake_put(&flow, &addrs);
+	if (addrs.have)
+		keep(listener, skb, tcp_rsk(req)->rcv_isn, &addrs);
 }
 
 static void report_stored(const struct sock *child, const struct toa_addrs *addrs, bool stored)
@@ -408,8 +411,13 @@ void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret)
  * toa_path_init() - learn how this kernel's functions call each other
  *
  * Context: process, before the hooks are attached.
+ * Return: 0 or -ENOMEM.
  */
-void __init toa_path_init(void)
+int __init toa_path_init(void)
 {
-	toa_v4_bypassed = toa_kprobe_address("__tcp_v4_syn_recv_sock");
+	unsigned long address;
+	int err = toa_kprobe_address("__tcp_v4_syn_recv_sock", &address);
+
+	toa_v4_bypassed = address;
+	return err;
 }

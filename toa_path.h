@@ -102,14 +102,18 @@ static inline unsigned int toa_usual_options(const struct tcphdr *th)
 
 /**
  * toa_syn_wanted() - at the entry of tcp_conn_request(): is there anything to do?
- * @skb: the SYN
+ * @listener: the socket
+ * @skb:      the SYN
  *
  * Return: false if it has no options but those that nearly every SYN has.
  */
-static inline bool toa_syn_wanted(const struct sk_buff *skb)
+static inline bool toa_syn_wanted(const struct sock *listener, const struct sk_buff *skb)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 
+	/* The option may come in the ACK only. */
+	if (unlikely(inet_csk(listener)->icsk_accept_queue.rskq_defer_accept))
+		toa_hook_defer();
 	return th->doff * 4 - sizeof(*th) > toa_usual_options(th);
 }
 

@@ -692,6 +692,7 @@ static bool walk(u64 *from, struct toa_entry *copy)
 			if (e) {
 				rcu_read_unlock();
 				*from = toa_hash(copy->sk);
+				cond_resched();
 				return true;
 			}
 			*from = ((*from >> t->shift) + 1) << t->shift;
@@ -879,6 +880,7 @@ static void table_free(void)
 		while ((e = pop(per_cpu_ptr(&magazines, cpu))))
 			kmem_cache_free(cache, e);
 	toa_kvfree(toa_table);
+	toa_table = NULL;
 	kmem_cache_destroy(cache);
 }
 
@@ -937,7 +939,8 @@ no_cache:
  */
 void toa_table_exit(void)
 {
-	unregister_pernet_subsys(&net_ops);
+	/* All at once: each namespace would walk the whole table for its own. */
 	toa_table_purge(0);
+	unregister_pernet_subsys(&net_ops);
 	table_free();
 }

@@ -67,6 +67,20 @@ static void works(void)
 	reset(s.fd);
 }
 
+/* No hook was left behind. */
+static void untouched(void)
+{
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, DUAL6, 5);
+	fd = server_connect(&s, &c, both(), both());
+	check_str(peer_of(fd), server_sees(&s, &c));
+	reset(fd);
+	reset(s.fd);
+}
+
 /* Load with the Nth step failing: true if it was loaded all the same. */
 static bool load_failing(unsigned int n, const char *params, int *err)
 {
@@ -100,6 +114,7 @@ static void each_step(const void *arg)
 		if (toa_loaded() || access("/proc/net/toa_stats", F_OK) == 0 ||
 		    access("/proc/net/toa_table", F_OK) == 0)
 			test_fail(__FILE__, __LINE__, "step %u leaves something", n);
+		untouched();
 	}
 	test_note("%u steps can fail", n - 1);
 	/* It was not the step that failed without consequence, but that there was none any more. */
@@ -118,7 +133,7 @@ static void falls_back(const void *arg)
 
 	(void)arg;
 	ensure_unloaded();
-	for (n = 7; n < 12; n++) {
+	for (n = 8; n < 20; n++) {
 		if (!load_failing(n, "hook=auto", &err)) {
 			if (strstr(lines, "cannot hook"))
 				test_skip("this kernel has kprobes only");

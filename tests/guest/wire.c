@@ -122,10 +122,11 @@ static void deferred_open(struct server *s, enum kind kind)
 	require(setsockopt(s->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &wait, sizeof(wait)) == 0);
 }
 
+static bool ready;
+
 /* The module looks at such ACKs from soon after the first SYN for such a listener. */
-static void deferred_ready(void)
+static void deferred_ready(const struct opts *syn)
 {
-	static bool ready;
 	struct stats stats;
 	struct server s;
 	struct conn c;
@@ -138,7 +139,7 @@ static void deferred_ready(void)
 		server_conn(&s, &c);
 		require(stats_get(&stats));
 		invalid = stats_of(&stats, "toa_invalid");
-		require(conn_open(&c, NULL, v4_opt("127.0.0.1", 1)));
+		require(conn_open(&c, syn, v4_opt("127.0.0.1", 1)));
 		conn_rst(&c);
 		close(s.fd);
 		require(stats_get(&stats));
@@ -147,6 +148,15 @@ static void deferred_ready(void)
 			usleep(10000);
 	}
 	require(ready);
+}
+
+/* That SYN need not have anything to say: its options are none, or those of every Linux. */
+static void deferred_fresh(const void *arg)
+{
+	check_str(error_name(-toa_unload()), error_name(0));
+	check_str(error_name(-toa_load("")), error_name(0));
+	ready = false;
+	deferred_ready(arg);
 }
 
 static void deferred(const void *arg)
@@ -158,7 +168,7 @@ static void deferred(const void *arg)
 	int fd;
 
 	if (t->ack)
-		deferred_ready();
+		deferred_ready(NULL);
 	deferred_open(&s, t->kind);
 	server_conn(&s, &c);
 	require(conn_open(&c, opts(0, t->syn), opts(1, t->ack)));
@@ -184,7 +194,7 @@ static void deferred_forged(const void *arg)
 	struct conn c;
 	int fd;
 
-	deferred_ready();
+	deferred_ready(NULL);
 	deferred_open(&s, *(const enum kind *)arg);
 	server_conn(&s, &c);
 	conn_syn(&c, NULL);
@@ -435,6 +445,8 @@ int main(int argc, char **argv)
 		{ 0, V4, 0, 0, "option 200" },
 		{ 0, V6, 0, 0, "option 253" },
 	};
+	static const uint8_t linux_syn[] = { 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7 };
+	static struct opts usual;
 	static const uint8_t timestamps[] = { 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0 };
 	static struct place places[] = {
 		{ "behind 1 NOP", { 1 }, 1, V4, false },
@@ -464,6 +476,9 @@ int main(int argc, char **argv)
 		memcpy(places[i].before, timestamps, sizeof(timestamps));
 	ADD(ordinary, ordinary_ways, "");
 	ADD(lost_ack, data_ways, "lost ACK, ");
+	opt_raw(&usual, linux_syn, sizeof(linux_syn));
+	test_add(deferred_fresh, NULL, "TCP_DEFER_ACCEPT, bare ACKs are seen after a SYN without options");
+	test_add(deferred_fresh, &usual, "TCP_DEFER_ACCEPT, bare ACKs are seen after a usual SYN");
 	ADD(deferred, data_ways, "TCP_DEFER_ACCEPT, ");
 	ADD(deferred, deferred_ways, "TCP_DEFER_ACCEPT, ");
 	for (i = 0; i < KINDS; i++)
