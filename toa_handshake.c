@@ -15,7 +15,7 @@
 #include <linux/spinlock.h>
 
 enum {
-	/* No request lives that long: 63 s by default, some minutes with a long TCP_DEFER_ACCEPT. */
+	/* No request lives that long: 63 s, by default, or minutes under TCP_DEFER_ACCEPT. */
 	SLOT_MAX_AGE_SECONDS = 1024,
 	FLOW_WORDS_V4 = 5,
 	FLOW_WORDS_V6 = 11,

@@ -165,8 +165,8 @@ void toa_hook_defer_now(void)
 }
 
 /*
- * Make one socket of a family pass the hooks that need no connection. Returns 0, -EAFNOSUPPORT where
- * the kernel lacks the family, or another error.
+ * Make one socket of a family pass the hooks that need no connection. Returns 0 or an error, which
+ * is -EAFNOSUPPORT where the kernel lacks the family.
  */
 static int exercise(int family)
 {

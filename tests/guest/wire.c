@@ -445,7 +445,10 @@ int main(int argc, char **argv)
 		{ 0, V4, 0, 0, "option 200" },
 		{ 0, V6, 0, 0, "option 253" },
 	};
-	static const uint8_t linux_syn[] = { 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7 };
+	/* MSS, SACK permitted, timestamps, NOP, window scale */
+	static const uint8_t linux_syn[] = {
+		2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7,
+	};
 	static struct opts usual;
 	static const uint8_t timestamps[] = { 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0 };
 	static struct place places[] = {
@@ -477,8 +480,8 @@ int main(int argc, char **argv)
 	ADD(ordinary, ordinary_ways, "");
 	ADD(lost_ack, data_ways, "lost ACK, ");
 	opt_raw(&usual, linux_syn, sizeof(linux_syn));
-	test_add(deferred_fresh, NULL, "TCP_DEFER_ACCEPT, bare ACKs are seen after a SYN without options");
-	test_add(deferred_fresh, &usual, "TCP_DEFER_ACCEPT, bare ACKs are seen after a usual SYN");
+	test_add(deferred_fresh, NULL, "TCP_DEFER_ACCEPT, ACKs are seen after a SYN without options");
+	test_add(deferred_fresh, &usual, "TCP_DEFER_ACCEPT, ACKs are seen after a usual SYN");
 	ADD(deferred, data_ways, "TCP_DEFER_ACCEPT, ");
 	ADD(deferred, deferred_ways, "TCP_DEFER_ACCEPT, ");
 	for (i = 0; i < KINDS; i++)
