@@ -128,6 +128,34 @@ static void abandoned_cookies(const void *arg)
 	check_is(&s, &c, fd, NOBODY);
 }
 
+/* A SYN twice, where the kernel keeps no request: each kind counts as the later one has it. */
+static void repeated_cookies(const void *arg)
+{
+	struct stats before, after;
+	static struct opts both;
+	bool first, second;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	both.len = 0;
+	opt_v6(opt_v4(&both, "198.51.100.9", 9), "2001:db8::9", 99);
+	server_open(&s, kind_of(arg), 5);
+	server_conn(&s, &c);
+	require(stats_get(&before));
+	cookies("2");
+	conn_syn(&c, &both);
+	first = conn_synack(&c, NULL);
+	second = conn_open(&c, v4_opt("198.51.100.8", 8), NULL);
+	cookies("1");
+	require(first && second);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &c, fd, "198.51.100.8:8", "[2001:db8::9]:99");
+	require(stats_get(&after));
+	check_num(stats_of(&after, "toa_disagree") - stats_of(&before, "toa_disagree"), 1);
+}
+
 /* Two SYNs of one tuple; with syncookies either may be completed. */
 struct pick {
 	enum kind kind;
@@ -598,6 +626,7 @@ int main(int argc, char **argv)
 	add_kinds(abandoned, "abandoned SYN, then one without option");
 	add_kinds(abandoned_other, "abandoned SYN, then another option");
 	add_kinds(abandoned_cookies, "abandoned SYN, syncookies");
+	add_kinds(repeated_cookies, "repeated SYN, syncookies");
 	for (i = 0; i < KINDS * 2; i++) {
 		picks[i].kind = i / 2;
 		picks[i].first = i % 2;
