@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What accept(), accept4(), getpeername() and SO_PEERNAME say, cell by cell. */
+#include "bpf.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/in6.h>
 #include <linux/io_uring.h>
 #include <poll.h>
@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -24,6 +22,8 @@
 #define V4_TEXT "198.51.100.7:4321"
 #define V6_TEXT "[2001:db8::77]:8765"
 #define LINK_LOCAL "fe80::2"
+#define TRACING "/sys/kernel/tracing"
+#define EVENT TRACING "/events/toa/toa_getname"
 
 #ifndef IPV6_FLOWINFO_SEND
 #define IPV6_FLOWINFO_SEND 33
@@ -277,127 +277,164 @@ static void outgoing(const void *arg)
  * A cgroup BPF program that changes the answer
  */
 
-#define INSN(c, d, s, o, i) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
+struct changed {
+	enum kind kind;
+	int carried;
+};
 
-static int bpf(int cmd, union bpf_attr *attr)
-{
-	return syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-}
-
-/* user_ip4 = 192.0.2.99, on getpeername() of AF_INET sockets; r1 is the context. */
-static int bpf_program(void)
-{
-	struct bpf_insn insns[] = {
-		INSN(BPF_ALU | BPF_MOV | BPF_K, 2, 0, 0, htonl(0xc0000263)),
-		INSN(BPF_STX | BPF_MEM | BPF_W, 1, 2, offsetof(struct bpf_sock_addr, user_ip4), 0),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1),
-		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
-	};
-	union bpf_attr attr;
-
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
-	attr.expected_attach_type = BPF_CGROUP_INET4_GETPEERNAME;
-	attr.insns = (uintptr_t)insns;
-	attr.insn_cnt = sizeof(insns) / sizeof(insns[0]);
-	attr.license = (uintptr_t)"GPL";
-	return bpf(BPF_PROG_LOAD, &attr);
-}
-
+/* Ours stands, though the program has run before; and once for each question. */
 static void cgroup_bpf(const void *arg)
 {
-	static const char dir[] = "/tmp/toa-cgroup";
+	const struct changed *t = arg;
+	const bool v6 = t->kind != INET;
+	int map, link, fd, other;
+	unsigned long before;
 	struct server s;
 	struct conn c, d;
-	union bpf_attr attr;
-	int prog = bpf_program(), group, fd, other;
+	char want[64];
 
-	(void)arg;
-	if (prog < 0)
-		test_skip("this kernel takes no cgroup BPF program (%s)", error_name(errno));
-	mkdir("/tmp", 0755);
-	mkdir(dir, 0755);
-	if (mount("none", dir, "cgroup2", 0, NULL))
-		test_skip("this kernel has no cgroup2 (%s)", error_name(errno));
-	group = open(dir, O_RDONLY | O_DIRECTORY);
-	memset(&attr, 0, sizeof(attr));
-	attr.target_fd = group;
-	attr.attach_bpf_fd = prog;
-	attr.attach_type = BPF_CGROUP_INET4_GETPEERNAME;
-	check_num(bpf(BPF_PROG_ATTACH, &attr), 0);
-
-	server_open(&s, INET, 5);
+	server_open(&s, t->kind, 5);
 	other = server_connect(&s, &d, NULL, NULL);
-	fd = server_connect(&s, &c, NULL, options(ONLY_V4));
-	/* That the program works is seen where there is no option. */
-	check(!strncmp(peer_of(other), "192.0.2.99:", 11));
-	check_str(peer_of(fd), V4_TEXT);
-
-	memset(&attr, 0, sizeof(attr));
-	attr.target_fd = group;
-	attr.attach_type = BPF_CGROUP_INET4_GETPEERNAME;
-	check_num(bpf(BPF_PROG_DETACH, &attr), 0);
+	fd = server_connect(&s, &c, NULL, options(t->carried));
+	map = bpf_counter();
+	if (map < 0)
+		test_skip("this kernel has no BPF (%s)", error_name(errno));
+	link = bpf_peername(v6, map);
+	/* What it does is seen where there is no option. */
+	snprintf(want, sizeof(want), v6 ? "[" BPF_PEER_V6 "]:%u" : BPF_PEER_V4 ":%u", d.sport);
+	check_str(peer_of(other), want);
+	before = bpf_count(map);
+	check_str(peer_of(fd), expected(&s, &c, t->carried));
+	check_num(bpf_count(map) - before, 1);
+	check_str(peername_of(fd), expected(&s, &c, t->carried));
+	check_num(bpf_count(map) - before, 2);
+	close(link);
 	check_str(peer_of(other), server_sees(&s, &d));
-	close(group);
-	umount2(dir, MNT_DETACH);
-	rmdir(dir);
+	check_str(peer_of(fd), expected(&s, &c, t->carried));
+	check_num(bpf_count(map) - before, 2);
 }
 
 /*
- * io_uring: the accept runs in a worker thread of the kernel
+ * io_uring: accept() in a worker thread of the kernel
  */
 
-static void uring_accept(const void *arg)
-{
-	size_t sqe_size, ring_size = 4096;
-	struct io_uring_params p;
-	struct sockaddr_storage ss = { 0 };
-	socklen_t len = sizeof(ss);
-	struct io_uring_sqe *sqe;
-	struct io_uring_cqe *cqe;
-	struct server s;
-	struct conn c;
+struct ring {
+	int fd;
+	struct io_uring_params params;
 	uint8_t *ring;
+	struct io_uring_sqe *sqe;
+	struct sockaddr_storage addr;
+	socklen_t len;
+};
+
+enum { RING_SIZE = 4096 };
+
+static void ring_open(struct ring *r)
+{
 	struct utsname uts;
 	int major = 0, minor = 0;
-	int fd;
 
-	(void)arg;
+	memset(r, 0, sizeof(*r));
 	uname(&uts);
 	sscanf(uts.release, "%d.%d", &major, &minor);
 	if (major < 5 || (major == 5 && minor < 12))
 		test_skip("io_uring workers of %s are plain kernel threads", uts.release);
-	memset(&p, 0, sizeof(p));
-	fd = syscall(SYS_io_uring_setup, 2, &p);
-	if (fd < 0)
+	r->fd = syscall(SYS_io_uring_setup, 2, &r->params);
+	if (r->fd < 0)
 		test_skip("this kernel has no io_uring (%s)", error_name(errno));
-	sqe_size = p.sq_entries * sizeof(*sqe);
-	ring = mmap(NULL, ring_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
-		    IORING_OFF_SQ_RING);
-	sqe = mmap(NULL, sqe_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
-		   IORING_OFF_SQES);
-	require(ring != MAP_FAILED && sqe != (void *)MAP_FAILED);
-	require(p.features & IORING_FEAT_SINGLE_MMAP);
+	r->ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, r->fd,
+		       IORING_OFF_SQ_RING);
+	r->sqe = mmap(NULL, r->params.sq_entries * sizeof(*r->sqe), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_POPULATE, r->fd, IORING_OFF_SQES);
+	require(r->ring != MAP_FAILED && r->sqe != (void *)MAP_FAILED);
+	require(r->params.features & IORING_FEAT_SINGLE_MMAP);
+}
 
+static void ring_close(struct ring *r)
+{
+	munmap(r->sqe, r->params.sq_entries * sizeof(*r->sqe));
+	munmap(r->ring, RING_SIZE);
+}
+
+/* IOSQE_ASYNC: a worker tries first, not the caller. */
+static void ring_accept(struct ring *r, const struct server *s)
+{
+	r->len = sizeof(r->addr);
+	memset(r->sqe, 0, sizeof(*r->sqe));
+	r->sqe->opcode = IORING_OP_ACCEPT;
+	r->sqe->flags = IOSQE_ASYNC;
+	r->sqe->fd = s->fd;
+	r->sqe->addr = (uintptr_t)&r->addr;
+	r->sqe->addr2 = (uintptr_t)&r->len;
+	((uint32_t *)(r->ring + r->params.sq_off.array))[0] = 0;
+	__atomic_store_n((uint32_t *)(r->ring + r->params.sq_off.tail), 1, __ATOMIC_RELEASE);
+	require(syscall(SYS_io_uring_enter, r->fd, 1, 0, 0, NULL, 0) == 1);
+}
+
+static const char *ring_accepted(struct ring *r)
+{
+	const struct io_uring_cqe *cqe = (void *)(r->ring + r->params.cq_off.cqes);
+
+	require(syscall(SYS_io_uring_enter, r->fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 0);
+	return cqe->res < 0 ? error_name(-cqe->res) : addr_text(&r->addr);
+}
+
+/* There is nothing to accept yet: the worker waits, or is called again when it comes. */
+static void uring_accept(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	struct ring r;
+
+	(void)arg;
+	ring_open(&r);
 	server_open(&s, INET, 5);
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = IORING_OP_ACCEPT;
-	sqe->flags = IOSQE_ASYNC;
-	sqe->fd = s.fd;
-	sqe->addr = (uintptr_t)&ss;
-	sqe->addr2 = (uintptr_t)&len;
-	((uint32_t *)(ring + p.sq_off.array))[0] = 0;
-	__atomic_store_n((uint32_t *)(ring + p.sq_off.tail), 1, __ATOMIC_RELEASE);
-	require(syscall(SYS_io_uring_enter, fd, 1, 0, 0, NULL, 0) == 1);
-
+	ring_accept(&r, &s);
 	server_conn(&s, &c);
 	require(conn_open(&c, NULL, options(ONLY_V4)));
-	require(syscall(SYS_io_uring_enter, fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 0);
-	cqe = (struct io_uring_cqe *)(ring + p.cq_off.cqes);
-	check(cqe->res >= 0);
-	check_str(addr_text(&ss), V4_TEXT);
-	munmap(sqe, sqe_size);
-	munmap(ring, ring_size);
+	check_str(ring_accepted(&r), V4_TEXT);
+	ring_close(&r);
+}
+
+/* The connection is there already: it is a worker that accepts it, as the tracepoint says. */
+static void uring_worker(const void *arg)
+{
+	static char trace[1 << 16];
+	const bool traced = access(EVENT, F_OK) == 0;
+	struct pollfd pfd = { .events = POLLIN };
+	char want[32], *line;
+	struct server s;
+	struct conn c;
+	struct ring r;
+
+	(void)arg;
+	ring_open(&r);
+	server_open(&s, INET, 5);
+	server_conn(&s, &c);
+	require(conn_open(&c, NULL, options(ONLY_V4)));
+	pfd.fd = s.fd;
+	require(poll(&pfd, 1, WAIT_MS) == 1);
+	if (traced) {
+		write_file(TRACING "/trace", "");
+		write_file(EVENT "/enable", "1");
+	}
+	ring_accept(&r, &s);
+	check_str(ring_accepted(&r), V4_TEXT);
+	if (traced) {
+		write_file(EVENT "/enable", "0");
+		require(read_file(TRACING "/trace", trace, sizeof(trace)));
+		line = strstr(trace, "toa_getname:");
+		require(line);
+		while (line > trace && line[-1] != '\n')
+			line--;
+		snprintf(want, sizeof(want), "iou-wrk-%d", getpid());
+		line[strcspn(line, "\n")] = 0;
+		if (!strstr(line, want))
+			test_fail(__FILE__, __LINE__, "no worker accepted it: %s", line);
+	} else {
+		test_note("no tracepoint says who accepted it");
+	}
+	ring_close(&r);
 }
 
 /* A plain client of an MPTCP listener, which Go's are: the kernel falls back to TCP. */
@@ -434,6 +471,10 @@ int main(int argc, char **argv)
 		{ INET, ONLY_V4 }, { MAPPED, ONLY_V4 }, { MAPPED, ONLY_V6 },
 		{ INET6, ONLY_V6 }, { DUAL6, BOTH }, { INET, NONE },
 	};
+	static const struct changed changes[] = {
+		{ INET, ONLY_V4 }, { MAPPED, ONLY_V4 }, { MAPPED, ONLY_V6 }, { INET6, ONLY_V4 },
+		{ INET6, ONLY_V6 }, { DUAL6, BOTH },
+	};
 	static const int carried[CARRIED] = { NONE, ONLY_V4, ONLY_V6, BOTH };
 	unsigned int i;
 
@@ -449,8 +490,11 @@ int main(int argc, char **argv)
 	for (i = 0; i < CARRIED; i++)
 		test_add(flow_and_scope, &carried[i], "flowinfo and scope_id %s", carried_name[i]);
 	test_add(outgoing, NULL, "outgoing connection unchanged");
-	test_add(cgroup_bpf, NULL, "cgroup BPF program, ours stands");
+	for (i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+		test_add(cgroup_bpf, &changes[i], "cgroup BPF program, ours stands, %s %s",
+			 kind_name[changes[i].kind], carried_name[changes[i].carried]);
 	test_add(uring_accept, NULL, "io_uring accept option 200");
+	test_add(uring_worker, NULL, "io_uring accept option 200, by a worker");
 	test_add(mptcp_listener, NULL, "MPTCP listener, plain client");
 	return toa_main("getpeername", "", argc, argv);
 }
