@@ -3,12 +3,12 @@
  * Others who want something of the same socket: kernel TLS, sockmaps, cgroup programs, SMC, another
  * process. Both must work.
  */
+#include "bpf.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/tls.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -125,13 +124,6 @@ static void ktls(const void *arg)
  * sockmap: what the application sends on one socket leaves on another
  */
 
-#define INSN(c, d, s, o, i) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
-
-static int bpf(int cmd, union bpf_attr *attr)
-{
-	return syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-}
-
 static int sockmap(void)
 {
 	union bpf_attr attr;
@@ -166,14 +158,8 @@ static int redirect(int map)
 		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_msg_redirect_map),
 		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
 	};
-	union bpf_attr attr;
 
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_SK_MSG;
-	attr.insns = (uintptr_t)insns;
-	attr.insn_cnt = sizeof(insns) / sizeof(insns[0]);
-	attr.license = (uintptr_t)"GPL";
-	return bpf(BPF_PROG_LOAD, &attr);
+	return bpf_load(BPF_PROG_TYPE_SK_MSG, 0, 0, insns, sizeof(insns) / sizeof(insns[0]));
 }
 
 static void sk_msg(const void *arg)
@@ -212,6 +198,48 @@ static void sk_msg(const void *arg)
 	reset(other);
 	check(table_empties());
 	check(stats_balanced());
+}
+
+/*
+ * A cgroup program besides, which gives another address as the peer
+ */
+
+static void program(const enum kind *kind, test_fn and)
+{
+	int map = bpf_counter(), link, fd;
+	unsigned long before;
+	struct server s;
+	struct conn c;
+	char want[64];
+
+	if (map < 0)
+		test_skip("this kernel has no BPF (%s)", error_name(errno));
+	link = bpf_peername(*kind != INET, map);
+	before = bpf_count(map);
+	and(kind);
+	/* Two sockets were accepted, and asked twice by two calls. */
+	check_num(bpf_count(map) - before, 10);
+
+	/* What it says stands where there is no option. */
+	server_open(&s, *kind, 5);
+	fd = server_connect(&s, &c, NULL, NULL);
+	snprintf(want, sizeof(want), *kind == INET ? BPF_PEER_V4 ":%u" : "[" BPF_PEER_V6 "]:%u",
+		 c.sport);
+	check_str(peer_of(fd), want);
+	setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 4);
+	check_str(peer_of(fd), want);
+	close(link);
+	check_str(peer_of(fd), server_sees(&s, &c));
+}
+
+static void program_ktls(const void *arg)
+{
+	program(arg, ktls);
+}
+
+static void program_sk_msg(const void *arg)
+{
+	program(arg, sk_msg);
 }
 
 /*
@@ -329,6 +357,12 @@ int main(int argc, char **argv)
 		test_add(ktls, &kinds[i], "kernel TLS, %s", kind_name[i]);
 	for (i = 0; i < KINDS; i++)
 		test_add(sk_msg, &kinds[i], "sockmap redirects, %s", kind_name[i]);
+	for (i = 0; i < KINDS; i++)
+		test_add(program_ktls, &kinds[i], "cgroup program and kernel TLS, %s",
+			 kind_name[i]);
+	for (i = 0; i < KINDS; i++)
+		test_add(program_sk_msg, &kinds[i], "cgroup program and sockmap, %s",
+			 kind_name[i]);
 	test_add(smc, NULL, "SMC listener, plain client");
 	for (i = 0; i < KINDS; i++)
 		test_add(passed, &kinds[i], "passed by SCM_RIGHTS to another namespace, %s",
