@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define HOLDER "/sys/module/toa_holder/parameters"
+
 enum { PORT = 7777 };
 
 struct side {
@@ -186,6 +188,51 @@ static void destroyed(const void *arg)
 	check(table_empties());
 }
 
+/*
+ * Connections to a server inside the kernel do not keep their namespace alive. toa forgets them
+ * when it ends, though their server comes later in the order of exits and has not closed them yet.
+ */
+static void outlived(const void *arg)
+{
+	struct table_line l[4] = { 0 };
+	struct conn c[2];
+	struct ns ns;
+	char text[32] = "";
+	int i;
+
+	(void)arg;
+	if (!holder_exists())
+		test_fail(__FILE__, __LINE__, "no toa_holder.ko");
+	/* Exits run in the reverse order. */
+	require(toa_unload() == 0);
+	ns_new(&ns);
+	ns_enter(&ns);
+	snprintf(text, sizeof(text), "listen=%d", PORT);
+	i = holder_load(text);
+	ns_leave();
+	check_str(error_name(-toa_load("")), error_name(0));
+	require(i == 0);
+	for (i = 0; i < 2; i++) {
+		conn_init(&c[i], false, PORT);
+		c[i].dev = &ns.dev;
+		check(conn_open(&c[i], NULL, i ? v6_opt("2001:db8::1", 1) :
+						 v4_opt("198.51.100.1", 1)));
+	}
+	for (i = 0; i < WAIT_MS && table_get(l, 4) < 2; i++)
+		usleep(1000);
+	check_num(table_get(l, 4), 2);
+	check_num(l[0].netns, ns.inode);
+	ns_free(&ns);
+	for (i = 0; i < WAIT_MS && !(read_file(HOLDER "/ending", text, sizeof(text)) &&
+				     *text == 'Y'); i++)
+		usleep(1000);
+	check(*text == 'Y');
+	check_num(table_get(l, 4), 0);
+	write_file(HOLDER "/go", "1");
+	check_num(holder_unload(), 0);
+	check(stats_balanced());
+}
+
 /* The file of a namespace may stay open when the namespace goes. */
 static void file_outlives(const void *arg)
 {
@@ -224,6 +271,7 @@ int main(int argc, char **argv)
 	test_add(present, NULL, "files of a namespace");
 	test_add(moved, NULL, "socket used from another namespace");
 	test_add(destroyed, NULL, "namespace ends with live connections");
+	test_add(outlived, NULL, "namespace ends with connections of a server in the kernel");
 	test_add(file_outlives, NULL, "toa_table open when its namespace ends");
 	return toa_main("netns", "", argc, argv);
 }

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For the guest tests: holds what toa needs, or asks for a peer as a server inside the kernel does.
+ * For the guest tests: holds what toa needs, or asks for a peer or listens as a server inside the
+ * kernel does.
  */
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/ftrace.h>
+#include <linux/in.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/net.h>
 #include <linux/netfilter.h>
+#include <linux/nsproxy.h>
 #include <linux/proc_fs.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/socket.h>
 #include <net/net_namespace.h>
@@ -37,6 +42,18 @@ MODULE_PARM_DESC(fd, "Let a kernel thread ask for the peer of this socket of the
 static char answer[128] = "nobody asked";
 module_param_string(answer, answer, sizeof(answer), 0444);
 MODULE_PARM_DESC(answer, "What it was told (read only)");
+
+static ushort listen;
+module_param(listen, ushort, 0444);
+MODULE_PARM_DESC(listen, "Listen on this TCP port in the loading process's network namespace, without holding that");
+
+static bool ending;
+module_param(ending, bool, 0444);
+MODULE_PARM_DESC(ending, "That namespace ends, and waits (read only)");
+
+static bool go;
+module_param(go, bool, 0644);
+MODULE_PARM_DESC(go, "Let it end");
 
 static int hold_get(struct sock *sk, int optval, void __user *user, int *len)
 {
@@ -118,6 +135,57 @@ static int ask_for_peer(void)
 	return IS_ERR(task) ? err : 0;
 }
 
+/*
+ * A server that belongs to its namespace: neither it nor its connections keep that alive. It closes
+ * them when the namespace ends, after the exits of all who were registered later, such as toa.
+ */
+static struct socket *listener;
+
+static void listen_exit_net(struct net *net)
+{
+	int tries = 3000;
+
+	if (!listener || sock_net(listener->sk) != net)
+		return;
+	WRITE_ONCE(ending, true);
+	/* Somebody looks at what is left now; but not for ever. */
+	while (!READ_ONCE(go) && tries--)
+		msleep(20);
+	sock_release(listener);
+	listener = NULL;
+}
+
+static struct pernet_operations listen_ops = {
+	.exit = listen_exit_net,
+};
+
+static int listen_come(void)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(listen) };
+	int err;
+
+	err = sock_create_kern(current->nsproxy->net_ns, AF_INET, SOCK_STREAM, IPPROTO_TCP,
+			       &listener);
+	if (err)
+		return err;
+	err = kernel_bind(listener, (void *)&sin, sizeof(sin));
+	if (!err)
+		err = kernel_listen(listener, 16);
+	if (!err)
+		err = register_pernet_subsys(&listen_ops);
+	if (err) {
+		sock_release(listener);
+		listener = NULL;
+	}
+	return err;
+}
+
+static void listen_leave(void)
+{
+	go = true;
+	unregister_pernet_subsys(&listen_ops);
+}
+
 #ifdef CONFIG_DYNAMIC_FTRACE
 /* A live patch that changes nothing, and needs no argument: these differ between kernels. */
 static void patched(void)
@@ -178,6 +246,11 @@ static int __init holder_init(void)
 		if (err)
 			return err;
 	}
+	if (listen) {
+		err = listen_come();
+		if (err)
+			return err;
+	}
 	if (sockopt) {
 		held.get_optmin = sockopt;
 		held.get_optmax = sockopt + 1;
@@ -203,6 +276,8 @@ static void __exit holder_exit(void)
 {
 	if (patch)
 		patch_leave();
+	if (listen)
+		listen_leave();
 	if (proc)
 		remove_proc_entry(proc, init_net.proc_net);
 	crowd_leave();
