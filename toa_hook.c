@@ -125,7 +125,7 @@ static void __init report_refused(void)
 
 	for (hook = 0; hook < TOA_HOOK_COUNT; hook++)
 		if (refused[hook])
-			pr_info("%s is taken, by a live patch? (error %d): hooked by a kprobe\n",
+			pr_info("%s is taken, by a live patch or BPF? (error %d): hooked by a kprobe\n",
 				toa_hook_symbol[hook], refused[hook]);
 }
 

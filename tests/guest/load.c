@@ -261,7 +261,7 @@ static void patched_before(const void *arg)
 	klog_start(&k);
 	must_load("hook=auto");
 	klog_lines(&k, "TOA: ", lines, sizeof(lines));
-	snprintf(line, sizeof(line), "%s is taken, by a live patch?", (const char *)arg);
+	snprintf(line, sizeof(line), "%s is taken, by a live patch or BPF?", (const char *)arg);
 	check(strstr(lines, line));
 	check(strstr(lines, "hooks by ftrace and kprobes"));
 	shows_all();

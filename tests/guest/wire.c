@@ -480,7 +480,7 @@ int main(int argc, char **argv)
 	ADD(ordinary, ordinary_ways, "");
 	ADD(lost_ack, data_ways, "lost ACK, ");
 	opt_raw(&usual, linux_syn, sizeof(linux_syn));
-	test_add(deferred_fresh, NULL, "TCP_DEFER_ACCEPT, ACKs are seen after a SYN without options");
+	test_add(deferred_fresh, NULL, "TCP_DEFER_ACCEPT, ACKs are seen after a bare SYN");
 	test_add(deferred_fresh, &usual, "TCP_DEFER_ACCEPT, ACKs are seen after a usual SYN");
 	ADD(deferred, data_ways, "TCP_DEFER_ACCEPT, ");
 	ADD(deferred, deferred_ways, "TCP_DEFER_ACCEPT, ");
