@@ -12,6 +12,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef TCP_FASTOPEN
+#define TCP_FASTOPEN 23
+#endif
+
+#define FASTOPEN_SYSCTL "/proc/sys/net/ipv4/tcp_fastopen"
 #define V4 "198.51.100.7"
 #define V6 "2001:db8::77"
 #define V4_TEXT "198.51.100.7:4321"
@@ -186,6 +191,101 @@ static void in_two(const void *arg)
 		   __LINE__);
 }
 
+/* Fast Open: the SYN makes the connection, and has data. */
+static void fastopen(const void *arg)
+{
+	const struct cell *t = arg;
+	int queue = 16, fd, err;
+	struct server s;
+	struct conn c;
+
+	server_open(&s, t->kind, 5);
+	err = setsockopt(s.fd, IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof(queue)) ? errno : 0;
+	if (err)
+		test_skip("this kernel has no Fast Open (%s)", error_name(err));
+	server_conn(&s, &c);
+	/* Without cookies. */
+	write_file(FASTOPEN_SYSCTL, "0x203");
+	conn_send(&c, F_SYN, c.isn, 0, opts(t->carried), "first", 5);
+	c.snd_nxt = c.isn + 6;
+	fd = server_accept(&s, NULL);
+	write_file(FASTOPEN_SYSCTL, "1");
+	require(fd >= 0);
+	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_SYN, __LINE__);
+	check(data_reads(fd, "first"));
+	require(conn_synack(&c, NULL));
+	conn_ack(&c, NULL);
+	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_SYN, __LINE__);
+}
+
+/* The kernel waits for data, and drops the ACK before. */
+static void deferred_open(struct server *s, enum kind kind)
+{
+	int wait = 30;
+
+	server_open(s, kind, 5);
+	require(setsockopt(s->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &wait, sizeof(wait)) == 0);
+}
+
+/* The module looks at such ACKs from soon after the first SYN that has an option of its own. */
+static void deferred_ready(void)
+{
+	static bool ready;
+	struct server s;
+	int tries;
+
+	for (tries = 0; !ready && tries < 1000; tries++) {
+		struct stats before, after;
+		struct conn c;
+
+		deferred_open(&s, INET);
+		server_conn(&s, &c);
+		conn_syn(&c, opts(HAS_V4));
+		require(conn_synack(&c, NULL));
+		require(stats_get(&before));
+		conn_ack(&c, v4_opt("127.0.0.1", 1));
+		conn_rst(&c);
+		close(s.fd);
+		require(stats_get(&after));
+		ready = stats_of(&after, "toa_invalid") != stats_of(&before, "toa_invalid");
+		if (!ready)
+			usleep(10000);
+	}
+	require(ready);
+}
+
+/* The ACK that says it makes no connection: the data behind it does. */
+static void deferred(const void *arg)
+{
+	const struct cell *t = arg;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	deferred_ready();
+	deferred_open(&s, t->kind);
+	server_conn(&s, &c);
+	require(conn_open(&c, NULL, opts(t->carried)));
+	conn_data(&c, NULL, "first");
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_ACK, __LINE__);
+	check(data_reads(fd, "first"));
+	/* The later one counts. */
+	server_conn(&s, &c);
+	require(conn_open(&c, opts(t->carried), opts(t->carried)));
+	conn_data(&c, NULL, "first");
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_ACK, __LINE__);
+	server_conn(&s, &c);
+	require(conn_open(&c, NULL, opts(t->carried)));
+	conn_data(&c, opts(t->carried), "first");
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_DATA, __LINE__);
+}
+
 /*
  * The struct
  */
@@ -203,41 +303,93 @@ static void layout(const void *arg)
 	check_num(sizeof(union toa_peer_addr), 28);
 }
 
-/* Nothing of the kernel's stack: every byte is accounted for. */
-static void bytes(const void *arg)
+static void set_addr(union toa_peer_addr *out, enum kind kind, const struct conn *c)
 {
-	const struct cell *t = arg;
-	struct toa_peer_info info, want;
-	struct server s;
-	struct conn c;
-	int fd, i;
+	memset(out, 0, sizeof(*out));
+	if (kind == INET) {
+		out->v4.sin_family = AF_INET;
+		out->v4.sin_port = htons(c->sport);
+		memcpy(&out->v4.sin_addr, c->saddr, 4);
+		return;
+	}
+	out->v6.sin6_family = AF_INET6;
+	out->v6.sin6_port = htons(c->sport);
+	if (kind == MAPPED) {
+		memset(out->v6.sin6_addr.s6_addr + 10, 0xff, 2);
+		memcpy(out->v6.sin6_addr.s6_addr + 12, c->saddr, 4);
+	} else {
+		memcpy(&out->v6.sin6_addr, c->saddr, 16);
+	}
+}
 
-	server_open(&s, t->kind, 5);
-	fd = server_connect(&s, &c, NULL, opts(t->carried));
+/* Nothing of the kernel's stack: every byte is accounted for. */
+static void check_bytes(enum kind kind, const struct conn *c, int fd, int carried)
+{
+	struct toa_peer_info info, want;
+	unsigned int i;
+
+	memset(&want, 0, sizeof(want));
+	want.size = sizeof(want);
+	want.kind = kind_of(kind, carried);
+	want.segment = carried ? TOA_SEGMENT_ACK : TOA_SEGMENT_NONE;
+	set_addr(&want.balancer, kind, c);
+	want.client = want.balancer;
+	if (want.kind == 253) {
+		memset(&want.client, 0, sizeof(want.client));
+		want.client.v6.sin6_family = AF_INET6;
+		want.client.v6.sin6_port = htons(8765);
+		inet_pton(AF_INET6, V6, &want.client.v6.sin6_addr);
+	} else if (want.kind == 200 && kind == INET) {
+		want.client.v4.sin_port = htons(4321);
+		inet_pton(AF_INET, V4, &want.client.v4.sin_addr);
+	} else if (want.kind == 200) {
+		memset(&want.client, 0, sizeof(want.client));
+		want.client.v6.sin6_family = AF_INET6;
+		want.client.v6.sin6_port = htons(4321);
+		inet_pton(AF_INET6, "::ffff:" V4, &want.client.v6.sin6_addr);
+	}
 	for (i = 0; i < 20; i++) {
 		socklen_t len = sizeof(info);
+		unsigned int at;
 
 		memset(&info, i & 1 ? 0xff : 0x5a, sizeof(info));
 		check_str(ask(fd, &info, &len), "ok");
-		memset(&want, 0, sizeof(want));
-		want.size = sizeof(want);
-		want.kind = kind_of(t->kind, t->carried);
-		want.segment = t->carried ? TOA_SEGMENT_ACK : TOA_SEGMENT_NONE;
-		want.balancer.v4.sin_family = AF_INET;
-		want.balancer.v4.sin_port = htons(c.sport);
-		memcpy(&want.balancer.v4.sin_addr, c.saddr, 4);
-		want.client = want.balancer;
-		if (t->carried == HAS_V6) {
-			memset(&want.client, 0, sizeof(want.client));
-			want.client.v6.sin6_family = AF_INET6;
-			want.client.v6.sin6_port = htons(8765);
-			inet_pton(AF_INET6, V6, &want.client.v6.sin6_addr);
-		} else if (t->carried) {
-			want.client.v4.sin_port = htons(4321);
-			inet_pton(AF_INET, V4, &want.client.v4.sin_addr);
-		}
-		check(!memcmp(&info, &want, sizeof(want)));
+		check_num(len, sizeof(info));
+		for (at = 0; at < sizeof(info); at++)
+			if (((uint8_t *)&info)[at] != ((uint8_t *)&want)[at])
+				test_fail(__FILE__, __LINE__, "byte %u is %#x, not %#x", at,
+					  ((uint8_t *)&info)[at], ((uint8_t *)&want)[at]);
 	}
+}
+
+static void bytes(const void *arg)
+{
+	const struct cell *t = arg;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, t->kind, 5);
+	fd = server_connect(&s, &c, NULL, opts(t->carried));
+	check_bytes(t->kind, &c, fd, t->carried);
+}
+
+/* A mapped socket that becomes AF_INET answers what AF_INET sockets answer. */
+static void addrform(const void *arg)
+{
+	int carried = *(const int *)arg, family = AF_INET;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, MAPPED, 5);
+	fd = server_connect(&s, &c, NULL, opts(carried));
+	check_bytes(MAPPED, &c, fd, carried);
+	require(setsockopt(fd, IPPROTO_IPV6, IPV6_ADDRFORM, &family, sizeof(family)) == 0);
+	check_bytes(INET, &c, fd, carried);
+	s.kind = INET;
+	check_peer(&s, &c, fd, carried, carried ? TOA_SEGMENT_ACK : TOA_SEGMENT_NONE, __LINE__);
+	check(data_flows(&c, fd));
 }
 
 static void length(const void *arg)
@@ -417,14 +569,21 @@ int main(int argc, char **argv)
 			 carried_name[i % 4]);
 		test_add(in_data, &cells[i], "in first data, %s %s", kind_name[i / 4],
 			 carried_name[i % 4]);
+		test_add(fastopen, &cells[i], "Fast Open, in the SYN, %s %s", kind_name[i / 4],
+			 carried_name[i % 4]);
+		test_add(deferred, &cells[i], "TCP_DEFER_ACCEPT, in the bare ACK, %s %s",
+			 kind_name[i / 4], carried_name[i % 4]);
 	}
 	for (i = 0; i < KINDS; i++) {
 		test_add(in_two, &cells[4 * i], "SYN and ACK, %s", kind_name[i]);
 		test_add(not_connected, &cells[4 * i], "not connected ENOTCONN, %s", kind_name[i]);
 	}
 	test_add(layout, NULL, "layout of the struct");
+	for (i = 0; i < KINDS * 4; i++)
+		test_add(bytes, &cells[i], "every byte, %s %s", kind_name[i / 4],
+			 carried_name[i % 4]);
 	for (i = 0; i < 4; i++)
-		test_add(bytes, &cells[i], "every byte, %s", carried_name[i]);
+		test_add(addrform, &cells[i].carried, "IPV6_ADDRFORM, %s", carried_name[i]);
 	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
 		test_add(length, &lengths[i], "len %d %s", lengths[i],
 			 lengths[i] < 60 ? "EINVAL" : "answers");
