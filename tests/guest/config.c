@@ -312,6 +312,17 @@ static const struct value values[] = {
 	{ "table_max", "", NULL },
 };
 
+/* Neither a default nor what a test sets: what is refused must leave these. */
+static const struct value others[] = {
+	{ "opt_ipv4", "77", "77" },
+	{ "opt_ipv6", "78", "78" },
+	{ "opt_hostid", "79", "79" },
+	{ "nat64_getpeername", "0", "N" },
+	{ "debug", "1", "Y" },
+	{ "kernel_getname", "1", "Y" },
+	{ "table_max", "54321", "54321" },
+};
+
 /* Also what is only read at load. */
 static const struct value load_values[] = {
 	{ "syn_slots", "1", "1" },
@@ -320,6 +331,12 @@ static const struct value load_values[] = {
 	{ "syn_slots", "4294967295", NULL },
 	{ "syn_slots", "-1", NULL },
 	{ "syn_slots", "x", NULL },
+	{ "hook", "kprobe", "kprobe" },
+	{ "hook", "kprobes", NULL },
+	{ "hook", "ftrace,kprobe", NULL },
+	{ "hook", "Auto", NULL },
+	{ "hook", "1", NULL },
+	{ "hook", "", NULL },
 };
 
 static char lines[65536];
@@ -336,17 +353,59 @@ static void check_line(struct klog *k, const struct value *t)
 	check(strncmp(lines, want, strlen(want)) == 0);
 }
 
+static const struct value *other_of(const char *name)
+{
+	const struct value *t = others;
+
+	while (strcmp(t->name, name))
+		t++;
+	return t;
+}
+
+/* The kinds that were looked for are, those of the defaults are not. */
+static void check_kinds(const char *name)
+{
+	const char *v4 = NULL, *v6 = NULL;
+	struct opts o = { .len = 0 };
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, MAPPED, 5);
+	server_conn(&s, &c);
+	if (!strcmp(name, "opt_ipv4")) {
+		opt_byte(&o, 16, 200, 8, B4, 77, 8, A4);
+		v4 = A4_TEXT;
+	} else if (!strcmp(name, "opt_ipv6")) {
+		opt_byte(&o, 40, 253, 20, B6, 78, 20, A6);
+		v6 = A6_TEXT;
+	} else if (!strcmp(name, "opt_hostid")) {
+		opt_byte(&o, 7, 79, 7, HOST4);
+		v4 = with_port(HOST4_TEXT, &c);
+	} else {
+		return;
+	}
+	require(conn_open(&c, NULL, &o));
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &c, fd, v4, v6);
+}
+
 static void run_time(const void *arg)
 {
-	const struct value *t = arg;
+	const struct value *t = arg, *old = other_of(t->name);
+	char initial[256], was[256], line[64];
 	struct server s;
 	struct conn c;
 	struct klog k;
-	char was[256], line[64];
 	int fd;
 
 	defaults();
+	snprintf(initial, sizeof(initial), "%.200s", value_of(t->name));
+	if (!t->shown || strcmp(t->shown, old->shown))
+		set(t->name, old->value);
 	snprintf(was, sizeof(was), "%.200s", value_of(t->name));
+	check(strcmp(was, t->shown ? t->shown : initial));
 	snprintf(line, sizeof(line), "%s\n", t->value);
 	klog_start(&k);
 	check_num(put(t->name, line), !!t->shown);
@@ -356,7 +415,9 @@ static void run_time(const void *arg)
 		check_num(klog_lines(&k, "TOA: ", lines, sizeof(lines)), 0);
 	else
 		check_line(&k, t);
-	set(t->name, was);
+	if (!t->shown)
+		check_kinds(t->name);
+	set(t->name, initial);
 	/* What holds is what it was. */
 	server_open(&s, MAPPED, 5);
 	fd = server_connect(&s, &c, v4_opt("198.51.100.7", 4321), v6_opt("2001:db8::77", 8765));
@@ -425,17 +486,18 @@ static void all_at_load(const void *arg)
 static void modes(const void *arg)
 {
 	static const char *const names[] = {
-		"opt_ipv4", "opt_ipv6", "opt_hostid", "nat64_getpeername", "table_max", "syn_slots",
+		"opt_ipv4", "opt_ipv6", "opt_hostid", "nat64_getpeername", "table_max", "debug",
+		"kernel_getname", "trusted", "syn_slots", "hook",
 	};
 	char path[128];
 	struct stat st;
 	int i;
 
 	(void)arg;
-	for (i = 0; i < 6; i++) {
+	for (i = 0; i < 10; i++) {
 		snprintf(path, sizeof(path), DIR "%s", names[i]);
 		require(stat(path, &st) == 0);
-		check_num(st.st_mode & 07777, i == 5 ? 0444 : 0644);
+		check_num(st.st_mode & 07777, i < 8 ? 0644 : 0444);
 	}
 }
 
