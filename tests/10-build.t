@@ -41,6 +41,37 @@ info() {
 	esac
 }
 
+# described DEFAULT TEXT: the text tells the default, and how far numbers may go
+described() {
+	# Nothing is said in words.
+	case $1,$2 in
+	empty,*"default empty"[!a-z]* | empty,*"default none"[!a-z]*) ;;
+	*,*"default $1"[!0-9a-z]*) ;;
+	*) return 1 ;;
+	esac
+	case $2 in
+	*"(uint)") echo "$2" | grep -qE '\([0-9]+ to [0-9]+, ' ;;
+	esac
+}
+
+# The parameters of the module built last are those of README's table, and each is described.
+parameters() {
+	modinfo -p "$(cat "$tmp/ko")" | sort >"$tmp/parameters"
+	# shellcheck disable=SC2016
+	sed -n '/^### Parameters/,/^## /s/^| `\([a-z0-9_]*\)` | \([^ |]*\) |.*/\1 \2/p' README.md |
+		sort >"$tmp/readme"
+	[ -s "$tmp/readme" ] || return 1
+	sed 's/ .*//' "$tmp/readme" >"$tmp/names"
+	sed 's/:.*//' "$tmp/parameters" | diff "$tmp/names" - || return 1
+	while read -r name default; do
+		text=$(grep "^$name:" "$tmp/parameters")
+		described "$default" "$text" || {
+			echo "default $default: $text"
+			return 1
+		}
+	done <"$tmp/readme"
+}
+
 # refused OPTION: the sources, told that the kernel lacks it, do not build, and say why
 refused() {
 	rm -rf "$tmp/src" && mkdir "$tmp/src" && cp toa*.[ch] Kbuild Makefile "$tmp/src/" &&
@@ -71,6 +102,7 @@ for kernel in $(kernels); do
 	run "$kernel: modinfo: for this kernel" info vermagic "$(cat "$dir/release") "
 	run "$kernel: modinfo: GPL" info license GPL
 	run "$kernel: modinfo: depends on no other module" test -z "$(modinfo -F depends "$(cat "$tmp/ko")")"
+	run "$kernel: modinfo: each parameter, with its default, as in README" parameters
 	build "$kernel: W=1 is silent" "$kernel" W=1
 	build "$kernel: sparse is silent" "$kernel" C=2 CF=-D__CHECK_ENDIAN__
 	build "$kernel: DEBUG=1 builds without a warning" "$kernel" DEBUG=1
