@@ -258,23 +258,32 @@ static void churn(const void *arg)
 		  stats_of(&before, "syn_recv_sock_no_toa"), 2000 - with);
 }
 
-/* A full table costs the address, not the connection. */
+/* A full table costs the address, not the connection; each one is counted. */
 static void table_full(const void *arg)
 {
+	enum { ROOM = 2, ALL = 6 };
+	struct stats before;
 	struct server s;
-	struct conn c[3];
-	int fd[3], i;
+	struct conn c[ALL], plain;
+	int fd[ALL], i;
 
 	(void)arg;
 	write_file("/sys/module/toa/parameters/table_max", "2");
 	server_open(&s, INET, 5);
-	for (i = 0; i < 3; i++)
-		fd[i] = server_connect(&s, &c[i], NULL, options(BOTH));
+	require(stats_get(&before));
+	for (i = 0; i < ALL; i++)
+		fd[i] = server_connect(&s, &c[i], i & 1 ? NULL : options(BOTH),
+				       i & 1 ? options(BOTH) : NULL);
+	/* One that claims nothing needs no room. */
+	server_connect(&s, &plain, NULL, NULL);
+	check_moved(&before, "syn_recv_sock_toa", ROOM, "ip6_address_alloc", ROOM,
+		    "getname_toa_ok", ROOM, "syn_recv_sock_no_toa", 1,
+		    "toa_table_full", ALL - ROOM);
 	write_file("/sys/module/toa/parameters/table_max", "1048576");
-	check_carried(&s, &c[0], fd[0], BOTH);
-	check_carried(&s, &c[1], fd[1], BOTH);
-	check_carried(&s, &c[2], fd[2], NONE);
-	check(data_flows(&c[2], fd[2]));
+	for (i = 0; i < ALL; i++)
+		check_carried(&s, &c[i], fd[i], i < ROOM ? BOTH : NONE);
+	for (i = ROOM; i < ALL; i++)
+		check(data_flows(&c[i], fd[i]));
 	reset(fd[0]);
 	fd[0] = server_connect(&s, &c[0], NULL, options(BOTH));
 	check_carried(&s, &c[0], fd[0], BOTH);
