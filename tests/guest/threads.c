@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Many threads: whoever waits in accept() sees the real address, every time. */
 #include "mod.h"
+#include "park.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /*
@@ -311,7 +314,7 @@ static void asking_race(const void *arg)
 /* Reading the files while connections come and go. */
 static void *reading(void *arg)
 {
-	static __thread char buf[65536];
+	static char buf[65536];
 	int *rounds = arg;
 
 	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
@@ -352,6 +355,167 @@ static void reading_race(const void *arg)
 	check(table_empties());
 }
 
+/*
+ * More threads inside getpeername than a kretprobe has instances (BLOCKING_CALLS_MAX)
+ */
+
+enum { CALLS = 4096 + 512, SURPLUS = 64, STACK = 32768 };
+
+struct caller {
+	pthread_t thread;
+	pid_t tid;
+	int err;
+	struct sockaddr_storage shown;
+};
+
+static int called_fd, returned;
+
+static void *send_parked(void *arg)
+{
+	struct park *park = arg;
+
+	return (void *)(long)send(called_fd, park->page, 1, MSG_NOSIGNAL);
+}
+
+static void *calling(void *arg)
+{
+	struct caller *k = arg;
+	socklen_t len = sizeof(k->shown);
+
+	__atomic_store_n(&k->tid, syscall(SYS_gettid), __ATOMIC_RELEASE);
+	k->err = getpeername(called_fd, (struct sockaddr *)&k->shown, &len) ? errno : 0;
+	__atomic_add_fetch(&returned, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* Return: how many were started. */
+static int start_calls(struct caller *k, int count, bool one_cpu)
+{
+	pthread_attr_t attr;
+	cpu_set_t cpu;
+	int i;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK);
+	CPU_ZERO(&cpu);
+	CPU_SET(0, &cpu);
+	if (one_cpu)
+		pthread_attr_setaffinity_np(&attr, sizeof(cpu), &cpu);
+	for (i = 0; i < count; i++)
+		if (pthread_create(&k[i].thread, &attr, calling, &k[i]))
+			break;
+	pthread_attr_destroy(&attr);
+	return i;
+}
+
+/* Does it wait for what cannot be interrupted? */
+static bool is_waiting(const struct caller *k)
+{
+	pid_t tid = __atomic_load_n(&k->tid, __ATOMIC_ACQUIRE);
+	char path[64], text[256], *p;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	if (!tid || !read_file(path, text, sizeof(text)))
+		return false;
+	p = strrchr(text, ')');
+	return p && p[2] == 'D';
+}
+
+/* Wait until all are on their way first: until then, some wait for each other's memory. */
+static bool all_inside(const struct caller *k, int count)
+{
+	int i, tries = 0;
+
+	for (i = 0; i < count; i++)
+		while (!__atomic_load_n(&k[i].tid, __ATOMIC_ACQUIRE) && tries++ < WAIT_MS)
+			usleep(10000);
+	for (i = 0; i < count; i++)
+		while (!is_waiting(&k[i])) {
+			if (__atomic_load_n(&returned, __ATOMIC_RELAXED) || tries++ > WAIT_MS)
+				return false;
+			usleep(10000);
+		}
+	return true;
+}
+
+static int join_calls(const struct caller *k, int count, const char *want)
+{
+	int i, right = 0;
+
+	for (i = 0; i < count; i++) {
+		pthread_join(k[i].thread, NULL);
+		if (k[i].err)
+			test_fail(__FILE__, __LINE__, "getpeername: %s", error_name(k[i].err));
+		else
+			right += !strcmp(addr_text(&k[i].shown), want);
+	}
+	return right;
+}
+
+/* They get what getpeername says without the module, and are counted. */
+static void too_many_calls(const void *arg)
+{
+	struct caller *k = calloc(CALLS + SURPLUS, sizeof(*k));
+	struct stats before, after;
+	int calls, surplus = 0;
+	char real[32];
+	struct park park;
+	pthread_t sender;
+	struct server s;
+	struct opts o;
+	struct conn c;
+	void *sent;
+
+	(void)arg;
+	require(k);
+	park_open(&park);
+	require(toa_unload() == 0);
+	require(toa_load("hook=kprobe") == 0);
+	server_open(&s, INET, 5);
+	server_conn(&s, &c);
+	name_client(&o, c.sport, true, false);
+	snprintf(real, sizeof(real), "198.18.%u.%u:%u", c.sport >> 8, c.sport & 0xff, c.sport);
+	require(conn_open(&c, NULL, &o));
+	called_fd = server_accept(&s, NULL);
+	check_str(peer_of(called_fd), real);
+	require(stats_get(&before));
+	returned = 0;
+	/* send() holds the socket's lock until its data comes. */
+	require(pthread_create(&sender, NULL, send_parked, &park) == 0);
+	check(park_taken(&park));
+	calls = start_calls(k, 1, false);
+	if (all_inside(k, calls)) {
+		calls += start_calls(k + 1, CALLS - 1, false);
+		check_num(calls, CALLS);
+		check(all_inside(k, calls));
+		/* On one CPU: the kernel counts those it misses without a lock. */
+		surplus = start_calls(k + CALLS, SURPLUS, true);
+		check_num(surplus, SURPLUS);
+		check(all_inside(k + CALLS, surplus));
+	} else {
+		check(returned);
+	}
+	park_free(&park);
+	pthread_join(sender, &sent);
+	check((long)sent == 1);
+	check_num(join_calls(k, calls, real), calls);
+	check_num(join_calls(k + CALLS, surplus, server_sees(&s, &c)), surplus);
+	require(stats_get(&after));
+	check_num(stats_of(&after, "getname_toa_ok") - stats_of(&before, "getname_toa_ok"), calls);
+	check_num(stats_of(&after, "toa_probe_missed") - stats_of(&before, "toa_probe_missed"),
+		  surplus);
+	/* There are instances again. */
+	check_str(peer_of(called_fd), real);
+	reset(called_fd);
+	check(table_empties());
+	park_close(&park);
+	free(k);
+	require(toa_unload() == 0);
+	require(toa_load("") == 0);
+	if (calls == 1)
+		test_skip("getpeername does not wait for the socket's lock on this kernel");
+}
+
 int main(int argc, char **argv)
 {
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
@@ -363,5 +527,7 @@ int main(int argc, char **argv)
 		test_add(twin_acks, &kinds[i], "final ACK on two CPUs at once, %s", kind_name[i]);
 	test_add(asking_race, NULL, "asking while connections end");
 	test_add(reading_race, NULL, "reading the files while connections come and go");
+	test_add(too_many_calls, NULL,
+		 "more threads inside getpeername than kprobes have room for");
 	return toa_main("threads", "", argc, argv);
 }
