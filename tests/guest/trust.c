@@ -296,6 +296,7 @@ static void at_random(const void *arg)
 			in += want;
 		}
 	}
+	test_note("%u lists of %u entries", t->lists, t->items);
 	check_num(wrong, 0);
 	check(in > 0 && in < t->lists * t->senders);
 	trust_all();
@@ -461,6 +462,7 @@ static void thousands(const void *arg)
 		    believes(&s, sender) != (host & 1))
 			test_fail(__FILE__, __LINE__, "%s", sender);
 	}
+	test_note("a list of %u entries", count);
 	check(!believes(&s, "10.9.254.1"));
 	/* What does not fit is not shown as if it were all. */
 	check(strlen(listed()) > PAGE - 64 && strlen(listed()) < PAGE);
@@ -552,6 +554,7 @@ static int traffic(struct replacer *r, enum kind kind, int *connections)
 	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
 	pthread_join(r->thread, NULL);
 	check_num(r->failed, 0);
+	test_note("%d lists replaced, %d connections meanwhile", r->replaced, *connections);
 	check(r->replaced >= 50);
 	return shown;
 }
