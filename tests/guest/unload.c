@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define V4 "198.51.100.7"
@@ -105,6 +106,7 @@ struct asker {
 	const struct server *s;
 	int fd;
 	int rounds;
+	int real;	/* answers that named the client */
 	int wrong;
 	char last[96];
 };
@@ -136,6 +138,55 @@ static void *asking(void *arg)
 		if (!either(got, "ENOPROTOOPT", "ENOENT"))
 			not_right(a, got);
 		usleep(200);
+	}
+	return NULL;
+}
+
+/* Connections that asking_fresh() waits for. */
+static int wanted;
+
+/* Asks for the peer in all ways. Returns whether that is the real client. */
+static bool ask_fresh(struct asker *a, int fd, char balancer[96])
+{
+	const char *got[2] = { peer_of(fd), peername_of(fd) }, *nat64 = nat64_of(fd);
+	int i;
+
+	if (!either(nat64, V6_TEXT, "ENOPROTOOPT") && strcmp(nat64, "ENOENT"))
+		not_right(a, nat64);
+	for (i = 0; i < 2; i++) {
+		if (!strcmp(got[i], V4_TEXT)) {
+			__atomic_add_fetch(&a->real, 1, __ATOMIC_RELAXED);
+			continue;
+		}
+		/* One and the same, each time. */
+		if (!balancer[0] && !strncmp(got[i], BALANCER_V4 ":", strlen(BALANCER_V4 ":")))
+			snprintf(balancer, 96, "%s", got[i]);
+		if (strcmp(got[i], balancer))
+			not_right(a, got[i]);
+	}
+	return !balancer[0];
+}
+
+/*
+ * Asks for the peer of a connection that has an address, without a pause, until the module has gone
+ * and taken that along; then of another. One that is made when there is no module has none.
+ */
+static void *asking_fresh(void *arg)
+{
+	struct asker *a = arg;
+
+	while (go_on()) {
+		char balancer[96] = "";
+		int fd;
+
+		__atomic_add_fetch(&wanted, 1, __ATOMIC_RELAXED);
+		fd = accept(a->s->fd, NULL, NULL);
+		if (fd < 0)
+			break;
+		do
+			a->rounds++;
+		while (ask_fresh(a, fd, balancer) && go_on());
+		reset(fd);
 	}
 	return NULL;
 }
@@ -199,15 +250,36 @@ struct cycler {
 	pthread_t thread;
 	const struct mechanism *m;
 	int cycles, failed, done;
+	struct asker *fresh;	/* who must be in the middle of it at each unload */
+	int fresh_count;
 };
+
+/* Until each has been told a real client since now. */
+static bool told(const struct asker *a, int count)
+{
+	int i, k, real;
+
+	for (i = 0; i < count; i++) {
+		real = __atomic_load_n(&a[i].real, __ATOMIC_RELAXED);
+		for (k = 0; __atomic_load_n(&a[i].real, __ATOMIC_RELAXED) == real; k++) {
+			if (k == WAIT_MS)
+				return false;
+			usleep(1000);
+		}
+	}
+	return true;
+}
 
 static void *cycling(void *arg)
 {
 	struct cycler *c = arg;
+	bool in_time = true;
 
-	for (; c->done < c->cycles; c->done++) {
+	for (; c->done < c->cycles && in_time; c->done++) {
 		c->failed += toa_load(c->m->params) != 0;
 		usleep(10000);
+		in_time = told(c->fresh, c->fresh_count);
+		c->failed += !in_time;
 		c->failed += toa_unload() != 0;
 	}
 	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
@@ -227,13 +299,27 @@ static void finish(struct asker *a, int count)
 	}
 }
 
-enum { ASKERS = 2, ACCEPTERS = 2, HOLDERS = 2 };
+static void make_conn(const struct server *s, const struct opts *syn, const struct opts *ack)
+{
+	struct conn c;
+
+	server_conn(s, &c);
+	if (!conn_open(&c, syn, ack)) {
+		test_fail(__FILE__, __LINE__, "no SYN-ACK for a connection");
+		__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
+	}
+}
+
+enum { ASKERS = 2, ACCEPTERS = 2, HOLDERS = 2, FRESH = 2 };
 
 static void under_traffic(const void *arg)
 {
 	struct asker ask[ASKERS] = { 0 }, take[ACCEPTERS] = { 0 }, hold[HOLDERS] = { 0 };
-	struct cycler cycler = { .m = arg, .cycles = cycles };
-	struct server s, kept;
+	struct asker fresh[FRESH] = { 0 };
+	struct cycler cycler = {
+		.m = arg, .cycles = cycles, .fresh = fresh, .fresh_count = FRESH,
+	};
+	struct server s, kept, young;
 	struct conn c;
 	int i, fd;
 
@@ -243,6 +329,8 @@ static void under_traffic(const void *arg)
 	server_open(&kept, INET, 16);
 	fd = server_connect(&kept, &c, NULL, both());
 	server_open(&s, INET, 64);
+	server_open(&young, INET, 64);
+	wanted = 0;
 	for (i = 0; i < ASKERS; i++) {
 		ask[i].fd = fd;
 		start(&ask[i].thread, asking, &ask[i]);
@@ -253,14 +341,16 @@ static void under_traffic(const void *arg)
 	}
 	for (i = 0; i < HOLDERS; i++)
 		start(&hold[i].thread, holding, &hold[i]);
+	for (i = 0; i < FRESH; i++) {
+		fresh[i].s = &young;
+		start(&fresh[i].thread, asking_fresh, &fresh[i]);
+	}
 	start(&cycler.thread, cycling, &cycler);
 	for (i = 0; go_on(); i++) {
-		struct conn d;
-
-		server_conn(&s, &d);
-		if (!conn_open(&d, i % 3 ? both() : NULL, i % 2 ? both() : NULL)) {
-			test_fail(__FILE__, __LINE__, "no SYN-ACK for connection %d", i);
-			break;
+		make_conn(&s, i % 3 ? both() : NULL, i % 2 ? both() : NULL);
+		if (__atomic_load_n(&wanted, __ATOMIC_RELAXED)) {
+			__atomic_sub_fetch(&wanted, 1, __ATOMIC_RELAXED);
+			make_conn(&young, i % 2 ? both() : NULL, i % 2 ? NULL : both());
 		}
 		if (i % 100 == 0)
 			dev_drain(&dev0);
@@ -268,6 +358,8 @@ static void under_traffic(const void *arg)
 	}
 	pthread_join(cycler.thread, NULL);
 	shutdown(s.fd, SHUT_RDWR);
+	shutdown(young.fd, SHUT_RDWR);
+	finish(fresh, FRESH);
 	finish(ask, ASKERS);
 	finish(take, ACCEPTERS);
 	finish(hold, HOLDERS);
@@ -287,7 +379,7 @@ struct call {
 	int fd;
 	struct park *park;
 	int ret;
-	const char *said;
+	int tid, done;
 	char text[96];
 };
 
@@ -349,9 +441,28 @@ static void *getpeername_parked(void *arg)
 {
 	struct call *c = arg;
 
-	c->said = peer_of(c->fd);
-	snprintf(c->text, sizeof(c->text), "%s", c->said);
+	__atomic_store_n(&c->tid, syscall(SYS_gettid), __ATOMIC_RELEASE);
+	snprintf(c->text, sizeof(c->text), "%s", peer_of(c->fd));
+	__atomic_store_n(&c->done, 1, __ATOMIC_RELEASE);
 	return NULL;
+}
+
+/* Until it waits for the socket's lock, inside, or has returned, where the kernel takes none. */
+static bool inside_or_done(const struct call *c)
+{
+	char path[64], text[512], *state;
+	int i;
+
+	for (i = 0; i < WAIT_MS; i++) {
+		snprintf(path, sizeof(path), "/proc/self/task/%d/stat",
+			 __atomic_load_n(&c->tid, __ATOMIC_ACQUIRE));
+		state = read_file(path, text, sizeof(text)) ? strrchr(text, ')') : NULL;
+		if ((state && state[1] && state[2] == 'D') ||
+		    __atomic_load_n(&c->done, __ATOMIC_ACQUIRE))
+			return true;
+		usleep(1000);
+	}
+	return false;
 }
 
 enum { CALLS = 8 };
@@ -359,7 +470,7 @@ enum { CALLS = 8 };
 static void inside_getpeername(const void *arg)
 {
 	struct park park;
-	struct call sender = { .park = &park }, call[CALLS];
+	struct call sender = { .park = &park }, call[CALLS] = { 0 };
 	struct server s;
 	struct conn c;
 	pthread_t unloader;
@@ -375,7 +486,8 @@ static void inside_getpeername(const void *arg)
 		call[i].fd = sender.fd;
 		start(&call[i].thread, getpeername_parked, &call[i]);
 	}
-	/* Whether they wait inside already or come later: they get one of two answers. */
+	for (i = 0; i < CALLS; i++)
+		check(inside_or_done(&call[i]));
 	start(&unloader, unloading, &err);
 	if (!strcmp(((const struct mechanism *)arg)->name, "ftrace"))
 		check(leaving());
