@@ -39,6 +39,7 @@ enum carried {
 	NOWHERE, IN_SYN, IN_ACK, IN_DATA, IN_LATER, IN_ALL, TWO_KINDS, DISAGREE, DISAGREE_LOSSY,
 	CARRIED
 };
+
 enum listener { PLAIN, DUAL, DEFERRED, FASTOPEN, REUSEPORT, MPTCP, LISTENERS };
 
 enum {
@@ -74,7 +75,7 @@ static const char *const carried_keys[CARRIED] = {
 	[NOWHERE] = ",in=none",
 	[IN_SYN] = ",in=syn,room=fit",
 	[IN_ACK] = ",in=ack",
-	/* No ACK comes through: it would make the connection, with syncookies a deferred one too. */
+	/* The ACK must be lost: with syncookies it makes a deferred connection too. */
 	[IN_DATA] = ",in=data,drop.ack=1000",
 	[IN_LATER] = ",in=ack+data",
 	[IN_ALL] = ",in=all",
