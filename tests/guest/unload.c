@@ -465,6 +465,24 @@ static bool inside_or_done(const struct call *c)
 	return false;
 }
 
+/* Until the module says that it waits for calls, after 10 s; false if it has gone without. */
+static bool waits_for_calls(struct klog *k)
+{
+	static char lines[4096];
+	bool said = false;
+	struct klog next;
+	int i;
+
+	for (i = 0; i < 600 && !said && toa_loaded(); i++) {
+		usleep(100000);
+		klog_start(&next);
+		said = klog_lines(k, "TOA: waiting for ", lines, sizeof(lines)) > 0;
+		*k = next;
+	}
+	close(k->fd);
+	return said;
+}
+
 enum { CALLS = 8 };
 
 static void inside_getpeername(const void *arg)
@@ -473,7 +491,9 @@ static void inside_getpeername(const void *arg)
 	struct call sender = { .park = &park }, call[CALLS] = { 0 };
 	struct server s;
 	struct conn c;
+	bool ftrace = !strcmp(((const struct mechanism *)arg)->name, "ftrace");
 	pthread_t unloader;
+	struct klog k;
 	int err = 1, i;
 
 	park_open(&park);
@@ -488,9 +508,15 @@ static void inside_getpeername(const void *arg)
 	}
 	for (i = 0; i < CALLS; i++)
 		check(inside_or_done(&call[i]));
+	klog_start(&k);
 	start(&unloader, unloading, &err);
-	if (!strcmp(((const struct mechanism *)arg)->name, "ftrace"))
+	/* Whoever is inside the module's code must get out of it first. */
+	if (ftrace && !__atomic_load_n(&call[0].done, __ATOMIC_ACQUIRE)) {
 		check(leaving());
+		check(waits_for_calls(&k));
+	} else {
+		close(k.fd);
+	}
 	park_free(&park);
 	pthread_join(sender.thread, NULL);
 	for (i = 0; i < CALLS; i++) {
