@@ -27,7 +27,7 @@
 #define V6_TEXT "[2001:db8::77]:8765"
 #define TRACING "/sys/kernel/tracing/"
 
-static int cycles = 15;
+static int cycles = 10;
 static int stopping;
 
 struct mechanism {
@@ -168,8 +168,8 @@ static bool ask_fresh(struct asker *a, int fd, char balancer[96])
 }
 
 /*
- * Asks for the peer of a connection that has an address, without a pause, until the module has gone
- * and taken that along; then of another. One that is made when there is no module has none.
+ * Asks for the peer of a connection that has an address, until the module has gone and taken that
+ * along; then of another. One that is made when there is no module has none.
  */
 static void *asking_fresh(void *arg)
 {
@@ -183,9 +183,8 @@ static void *asking_fresh(void *arg)
 		fd = accept(a->s->fd, NULL, NULL);
 		if (fd < 0)
 			break;
-		do
-			a->rounds++;
-		while (ask_fresh(a, fd, balancer) && go_on());
+		for (; ask_fresh(a, fd, balancer) && go_on(); a->rounds++)
+			usleep(100);
 		reset(fd);
 	}
 	return NULL;
@@ -586,7 +585,7 @@ static void add_other(int number)
 static void never_fail(const void *arg)
 {
 	/* A bare load and unload has all of the window. */
-	struct cycler cycler = { .m = arg, .cycles = (cycles + 4) / 5 };
+	struct cycler cycler = { .m = arg, .cycles = cycles / 5 + 1 };
 	struct asker ask[4] = { 0 };
 	int i;
 
