@@ -27,7 +27,7 @@
 #define V6_TEXT "[2001:db8::77]:8765"
 #define TRACING "/sys/kernel/tracing/"
 
-static int cycles = 10;
+static int cycles = 15;
 static int stopping;
 
 struct mechanism {
