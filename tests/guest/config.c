@@ -400,6 +400,7 @@ static void run_time(const void *arg)
 	struct klog k;
 	int fd;
 
+	need_ipv6();
 	defaults();
 	snprintf(initial, sizeof(initial), "%.200s", value_of(t->name));
 	if (!t->shown || strcmp(t->shown, old->shown))

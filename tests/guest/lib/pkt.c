@@ -107,24 +107,25 @@ static void give_address(const char *name)
 		give_ipv6(req.ifr_ifindex);
 }
 
-/* The kernel takes a moment to believe in the link and in the IPv6 address. */
-static bool ready(void)
+/*
+ * The kernel takes a moment to believe in the link, in the IPv6 address, and in a route to that: then
+ * it answers there, as nobody listens, with a RST.
+ */
+static bool ready(const struct dev *dev)
 {
-	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
+	const int usual = wait_ms;
+	struct conn c;
+	struct seg seg;
 	bool ok;
-	int s;
 
 	if (!ipv6_exists())
 		return true;
-	s = socket(AF_INET6, SOCK_DGRAM, 0);
-	inet_pton(AF_INET6, BALANCER_V6, &sin6.sin6_addr);
-	ok = connect(s, (struct sockaddr *)&sin6, sizeof(sin6)) == 0;
-	sin6.sin6_port = 0;
-	inet_pton(AF_INET6, SERVER_V6, &sin6.sin6_addr);
-	close(s);
-	s = socket(AF_INET6, SOCK_DGRAM, 0);
-	ok = ok && bind(s, (struct sockaddr *)&sin6, sizeof(sin6)) == 0;
-	close(s);
+	conn_init(&c, true, 9);
+	c.dev = dev;
+	wait_ms = 10;
+	conn_syn(&c, NULL);
+	ok = conn_recv(&c, F_RST, F_RST, &seg);
+	wait_ms = usual;
 	return ok;
 }
 
@@ -142,9 +143,8 @@ void dev_open(struct dev *dev)
 	fcntl(dev->fd, F_SETFL, O_NONBLOCK);
 	strcpy(dev->name, req.ifr_name);
 	give_address(dev->name);
-	while (!ready() && now_ms() < end)
-		usleep(10000);
-	require(ready());
+	while (!ready(dev))
+		require(now_ms() < end);
 	dev_drain(dev);
 }
 
