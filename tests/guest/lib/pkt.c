@@ -108,8 +108,8 @@ static void give_address(const char *name)
 }
 
 /*
- * The kernel takes a moment to believe in the link, in the IPv6 address, and in a route to that: then
- * it answers there, as nobody listens, with a RST.
+ * The kernel takes a moment to believe in the link, in the IPv6 address, and in a route to that:
+ * then it answers there, as nobody listens, with a RST.
  */
 static bool ready(const struct dev *dev)
 {
