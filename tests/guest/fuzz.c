@@ -20,19 +20,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef TCP_FASTOPEN
-#define TCP_FASTOPEN 23
-#endif
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-#ifndef SOL_MPTCP
-#define SOL_MPTCP 284
-#endif
-#ifndef MPTCP_INFO
-#define MPTCP_INFO 1
-#endif
-
 #define PARAMETERS "/sys/module/toa/parameters/"
 #define SYSCTL "/proc/sys/net/ipv4/"
 #define V4 "198.51.100.7"

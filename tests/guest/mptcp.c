@@ -12,17 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
-#ifndef SOL_MPTCP
-#define SOL_MPTCP 284
-#endif
-#ifndef MPTCP_INFO
-#define MPTCP_INFO 1
-#endif
-
 #define V4 "198.51.100.7"
 #define V6 "2001:db8::77"
 #define V4_TEXT "198.51.100.7:4321"

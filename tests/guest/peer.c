@@ -12,10 +12,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef TCP_FASTOPEN
-#define TCP_FASTOPEN 23
-#endif
-
 #define FASTOPEN_SYSCTL "/proc/sys/net/ipv4/tcp_fastopen"
 #define V4 "198.51.100.7"
 #define V6 "2001:db8::77"

@@ -31,9 +31,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
 enum way { SNAT, NAT64, V6TO6, WAYS };
 enum carried {
 	NOWHERE, IN_SYN, IN_ACK, IN_DATA, IN_LATER, IN_ALL, TWO_KINDS, DISAGREE, DISAGREE_LOSSY,

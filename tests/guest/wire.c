@@ -9,10 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef TCP_FASTOPEN
-#define TCP_FASTOPEN 23
-#endif
-
 #define SYSCTL "/proc/sys/net/ipv4/"
 
 enum { NONE, V4, V6, BOTH };
