@@ -10,7 +10,11 @@
 #include <linux/workqueue.h>
 
 enum {
+#ifdef TOA_DEBUG
+	DEFER_RETRY_SECONDS = 1,	/* tests do not wait for long */
+#else
 	DEFER_RETRY_SECONDS = 60,
+#endif
 };
 
 enum mechanism {

@@ -147,6 +147,23 @@ static void falls_back(const void *arg)
 	check(fell > 0);
 }
 
+/* The hook that the first listener with TCP_DEFER_ACCEPT needs: it is tried again. */
+static void deferred_later(const void *arg)
+{
+	struct klog k;
+
+	ensure_unloaded();
+	if (toa_load(arg))
+		test_skip("this kernel cannot do it");
+	klog_start(&k);
+	set("fail", "1");
+	deferred_ready(NULL);
+	check_num(parameter("fail"), 0);
+	check_num(klog_lines(&k, "TOA: cannot hook tcp_check_req: memory is short", lines,
+			     sizeof(lines)), 1);
+	ensure_unloaded();
+}
+
 /*
  * At random, under traffic
  */
@@ -366,6 +383,8 @@ int main(int argc, char **argv)
 	test_add(each_step, "hook=kprobe trusted=10.9.0.0/16,fd09::/64",
 		 "each step of a load, kprobes");
 	test_add(falls_back, NULL, "a kprobe in the place of ftrace");
+	test_add(deferred_later, "hook=ftrace debug=0", "a hook that is tried again, ftrace");
+	test_add(deferred_later, "hook=kprobe debug=0", "a hook that is tried again, kprobes");
 	test_add(at_random, &kinds[INET], "allocations at random, %s", kind_name[INET]);
 	test_add(at_random, &kinds[DUAL6], "allocations at random, %s", kind_name[DUAL6]);
 	test_add(namespaces, NULL, "new namespaces");

@@ -214,42 +214,6 @@ static void fastopen(const void *arg)
 	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_SYN, __LINE__);
 }
 
-/* The kernel waits for data, and drops the ACK before. */
-static void deferred_open(struct server *s, enum kind kind)
-{
-	int wait = 30;
-
-	server_open(s, kind, 5);
-	require(setsockopt(s->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &wait, sizeof(wait)) == 0);
-}
-
-/* The module looks at such ACKs from soon after the first SYN that has an option of its own. */
-static void deferred_ready(void)
-{
-	static bool ready;
-	struct server s;
-	int tries;
-
-	for (tries = 0; !ready && tries < 1000; tries++) {
-		struct stats before, after;
-		struct conn c;
-
-		deferred_open(&s, INET);
-		server_conn(&s, &c);
-		conn_syn(&c, opts(HAS_V4));
-		require(conn_synack(&c, NULL));
-		require(stats_get(&before));
-		conn_ack(&c, v4_opt("127.0.0.1", 1));
-		conn_rst(&c);
-		close(s.fd);
-		require(stats_get(&after));
-		ready = stats_of(&after, "toa_invalid") != stats_of(&before, "toa_invalid");
-		if (!ready)
-			usleep(10000);
-	}
-	require(ready);
-}
-
 /* The ACK that says it makes no connection: the data behind it does. */
 static void deferred(const void *arg)
 {
@@ -258,8 +222,8 @@ static void deferred(const void *arg)
 	struct conn c;
 	int fd;
 
-	deferred_ready();
-	deferred_open(&s, t->kind);
+	deferred_ready(NULL);
+	server_open_deferred(&s, t->kind);
 	server_conn(&s, &c);
 	require(conn_open(&c, NULL, opts(t->carried)));
 	conn_data(&c, NULL, "first");

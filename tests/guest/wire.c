@@ -109,49 +109,11 @@ static void lost_ack(const void *arg)
 	check(data_flows(&c, fd));
 }
 
-/* As nginx's "deferred": the kernel waits for data, and drops the ACK before. */
-static void deferred_open(struct server *s, enum kind kind)
-{
-	int wait = 30;
-
-	server_open(s, kind, 5);
-	require(setsockopt(s->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &wait, sizeof(wait)) == 0);
-}
-
-static bool ready;
-
-/* The module looks at such ACKs from soon after the first SYN for such a listener. */
-static void deferred_ready(const struct opts *syn)
-{
-	struct stats stats;
-	struct server s;
-	struct conn c;
-	int tries;
-
-	for (tries = 0; !ready && tries < 1000; tries++) {
-		long invalid;
-
-		deferred_open(&s, INET);
-		server_conn(&s, &c);
-		require(stats_get(&stats));
-		invalid = stats_of(&stats, "toa_invalid");
-		require(conn_open(&c, syn, v4_opt("127.0.0.1", 1)));
-		conn_rst(&c);
-		close(s.fd);
-		require(stats_get(&stats));
-		ready = stats_of(&stats, "toa_invalid") != invalid;
-		if (!ready)
-			usleep(10000);
-	}
-	require(ready);
-}
-
 /* That SYN need not have anything to say: its options are none, or those of every Linux. */
 static void deferred_fresh(const void *arg)
 {
 	check_str(error_name(-toa_unload()), error_name(0));
 	check_str(error_name(-toa_load("")), error_name(0));
-	ready = false;
 	deferred_ready(arg);
 }
 
@@ -165,7 +127,7 @@ static void deferred(const void *arg)
 
 	if (t->ack)
 		deferred_ready(NULL);
-	deferred_open(&s, t->kind);
+	server_open_deferred(&s, t->kind);
 	server_conn(&s, &c);
 	require(conn_open(&c, opts(0, t->syn), opts(1, t->ack)));
 	conn_data(&c, opts(2, t->data), "first");
@@ -191,7 +153,7 @@ static void deferred_forged(const void *arg)
 	int fd;
 
 	deferred_ready(NULL);
-	deferred_open(&s, *(const enum kind *)arg);
+	server_open_deferred(&s, *(const enum kind *)arg);
 	server_conn(&s, &c);
 	conn_syn(&c, NULL);
 	require(conn_synack(&c, NULL));

@@ -85,6 +85,14 @@ void server_open(struct server *s, enum kind kind, int backlog)
 	server_open_at(s, kind, backlog, 0);
 }
 
+void server_open_deferred(struct server *s, enum kind kind)
+{
+	int wait = 30;
+
+	server_open(s, kind, 5);
+	require(setsockopt(s->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &wait, sizeof(wait)) == 0);
+}
+
 void server_conn(const struct server *s, struct conn *c)
 {
 	conn_init(c, kind_v6(s->kind), s->port);

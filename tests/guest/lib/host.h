@@ -45,6 +45,9 @@ struct server {
 bool kind_v6(enum kind kind);	/* on the wire */
 
 void server_open(struct server *s, enum kind kind, int backlog);
+
+/* As nginx's "deferred": the kernel waits for data, and drops the ACK before. */
+void server_open_deferred(struct server *s, enum kind kind);
 /* In two steps, for options that must be set between. */
 void server_socket(struct server *s, enum kind kind);
 void server_listen(struct server *s, int backlog, uint16_t port);

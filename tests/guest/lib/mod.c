@@ -417,6 +417,30 @@ bool table_empties(void)
  * The kernel log
  */
 
+void deferred_ready(const struct opts *syn)
+{
+	struct stats before, after;
+	int tries;
+
+	for (tries = 0; tries < 1000; tries++) {
+		struct server s;
+		struct conn c;
+
+		server_open_deferred(&s, INET);
+		server_conn(&s, &c);
+		require(stats_get(&before));
+		require(conn_open(&c, syn, v4_opt("127.0.0.1", 1)));
+		conn_rst(&c);
+		close(s.fd);
+		require(stats_get(&after));
+		if (stats_of(&after, "toa_invalid") != stats_of(&before, "toa_invalid"))
+			return;
+		usleep(10000);
+	}
+	test_fail(__FILE__, __LINE__, "ACKs that TCP_DEFER_ACCEPT drops are not seen");
+	require(0);
+}
+
 void klog_start(struct klog *k)
 {
 	k->fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
