@@ -87,9 +87,9 @@ silent "Java: builds without a warning" built java "javac -Xlint:all -Werror Ser
 mkdir "$tmp/lb" && cp tests/lb/*.[ch] tests/lb/Makefile tests/lb/topology.sh "$tmp/lb"
 cp tests/examples/guest "$tmp/mnt/examples"
 grep -E '^(perf|bpftrace|trace-cmd) ' README.md >"$tmp/mnt/examples/README.md"
-if need gcc libc6-dev make && quietly make -C "$tmp/lb" toa-lb &&
-	module=$(scripts/build-module 6.1); then
-	scripts/vm --root languages --module "$module" --payload "$tmp/lb:lb" --payload "$tmp/mnt/examples:examples" \
+if need gcc libc6-dev make && scripts/kernel 6.1 >/dev/null; then
+	run "the test balancer builds" make -C "$tmp/lb" toa-lb
+	scripts/vm --root languages --payload "$tmp/lb:lb" --payload "$tmp/mnt/examples:examples" \
 		--timeout 1200 --cmd /toa/examples/guest 6.1 >"$tmp/tap" 2>"$tmp/err" </dev/null
 	if [ $? -eq 2 ]; then
 		diag "$tmp/err"

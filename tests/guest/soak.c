@@ -41,7 +41,7 @@ enum listener { PLAIN, DUAL, DEFERRED, FASTOPEN, REUSEPORT, MPTCP, LISTENERS };
 
 enum {
 	PORT = 10000,
-	DEFERRED_PORT = 9999,		/* of the good balancer, see deferred_ready() */
+	DEFERRED_PORT = 9999,		/* of the good balancer, see drops_are_seen() */
 	SERVERS = 3,			/* threads */
 	IN_FLIGHT = 128,
 	CLIENT_ADDRS = 8,
@@ -230,7 +230,7 @@ static int deferred_way(void)
 	return (SNAT * CARRIED + IN_ACK) * LISTENERS + DEFERRED;
 }
 
-/* For deferred_ready(): the ACK names a client that nobody may claim to be. */
+/* For drops_are_seen(): the ACK names a client that nobody may claim to be. */
 static char *deferred_service(void)
 {
 	int i = deferred_way();
@@ -719,7 +719,7 @@ static socklen_t sockaddr_of(struct sockaddr_storage *ss, bool v6, const char *t
  * The module looks at the ACKs that TCP_DEFER_ACCEPT drops from soon after the first SYN for such a
  * listener. Call before there is other traffic.
  */
-static void deferred_ready(void)
+static void drops_are_seen(void)
 {
 	const struct kind_of_conn *k = &kinds[deferred_way()];
 	struct sockaddr_storage addr, to;
@@ -1064,7 +1064,7 @@ int main(int argc, char **argv)
 		if (kinds[i].used && kinds[i].listener == REUSEPORT)
 			listen_at(i);
 	}
-	deferred_ready();
+	drops_are_seen();
 	begin = now_ms();
 	for (i = 0; i < SERVERS; i++)
 		pthread_create(&servers[i], NULL, server, (void *)(uintptr_t)i);
