@@ -9,7 +9,8 @@
 # Environment: KERNELS="NAME[,ARGUMENT...]..." (see scripts/kernels, scripts/vm; default: 6.1 and the newest)
 #              CYCLES   loads and unloads with each mechanism (default 300)
 #              LIVE     connections at once (default 200000; 20000 on kernels built to find mistakes)
-#              ROUNDS   handshakes of random segments for each kind of socket (default 20000)
+#              ROUNDS   handshakes of random segments for each kind of socket, and as much other
+#                       random input (default 20000)
 #              CONNS    connections of the soak test (default 20000)
 # Exit status: 0 if all tests passed or were skipped, 1 otherwise.
 
@@ -28,7 +29,7 @@ for kernel in $(kernels); do
 	live=200000
 	# They take much longer for each, and much more memory.
 	grep -q "^${kernel%%,*} .*source:" scripts/kernels && live=20000
-	set -- "fuzz ${ROUNDS:-20000}"
+	set -- "fuzz ${ROUNDS:-20000}" "fuzz_sockopt ${ROUNDS:-20000}" "fuzz_param ${ROUNDS:-20000}"
 	case $kernel in
 	# The others load with both mechanisms themselves, or do not depend on it.
 	*toa.hook=*) ;;

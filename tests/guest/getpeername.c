@@ -464,8 +464,72 @@ static void mptcp_listener(const void *arg)
 	check(data_flows(&c, fd));
 }
 
+/* Sockets of other protocols pass the same functions. */
+struct other {
+	const char *name;
+	int type, protocol, family;
+};
+
+static int other_socket(const struct other *t, struct sockaddr_storage *at)
+{
+	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)at;
+	struct sockaddr_in *sin = (struct sockaddr_in *)at;
+	socklen_t len = t->family == AF_INET ? sizeof(*sin) : sizeof(*sin6);
+	int fd = socket(t->family, t->type, t->protocol);
+
+	if (fd < 0)
+		test_skip("this kernel has no such sockets (%s)", error_name(errno));
+	memset(at, 0, sizeof(*at));
+	at->ss_family = t->family;
+	if (t->family == AF_INET)
+		sin->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		sin6->sin6_addr = in6addr_loopback;
+	require(bind(fd, (struct sockaddr *)at, len) == 0);
+	len = sizeof(*at);
+	require(getsockname(fd, (struct sockaddr *)at, &len) == 0);
+	return fd;
+}
+
+static void other_protocol(const void *arg)
+{
+	const struct other *t = arg;
+	struct sockaddr_storage server_at, client_at;
+	struct pollfd pfd = { .events = POLLIN };
+	struct stats before;
+	int server, client, fd;
+
+	if (t->family == AF_INET6)
+		need_ipv6();
+	require(stats_get(&before));
+	server = other_socket(t, &server_at);
+	client = other_socket(t, &client_at);
+	check_str(peer_of(client), "ENOTCONN");
+	if (t->type == SOCK_STREAM)
+		require(listen(server, 5) == 0);
+	require(connect(client, (struct sockaddr *)&server_at, sizeof(server_at)) == 0);
+	check_str(peer_of(client), addr_text(&server_at));
+	check_str(local_of(client), addr_text(&client_at));
+	if (t->type == SOCK_STREAM) {
+		pfd.fd = server;
+		require(poll(&pfd, 1, WAIT_MS) == 1);
+		fd = accept(server, NULL, NULL);
+		require(fd >= 0);
+		check_str(peer_of(fd), addr_text(&client_at));
+		close(fd);
+	}
+	close(client);
+	close(server);
+	check_moved(&before);
+}
+
 int main(int argc, char **argv)
 {
+	static const struct other others[] = {
+		{ "UDP", SOCK_DGRAM, 0, AF_INET }, { "UDP, AF_INET6", SOCK_DGRAM, 0, AF_INET6 },
+		{ "SCTP", SOCK_STREAM, IPPROTO_SCTP, AF_INET },
+		{ "SCTP, AF_INET6", SOCK_STREAM, IPPROTO_SCTP, AF_INET6 },
+	};
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const struct already_reset resets[] = {
 		{ INET, ONLY_V4 }, { MAPPED, ONLY_V4 }, { MAPPED, ONLY_V6 },
@@ -496,5 +560,7 @@ int main(int argc, char **argv)
 	test_add(uring_accept, NULL, "io_uring accept option 200");
 	test_add(uring_worker, NULL, "io_uring accept option 200, by a worker");
 	test_add(mptcp_listener, NULL, "MPTCP listener, plain client");
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		test_add(other_protocol, &others[i], "no TCP: %s", others[i].name);
 	return toa_main("getpeername", "", argc, argv);
 }
