@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random segments for listeners of all sorts. A number as the first argument says how many handshakes
- * for each kind of socket, over all listeners.
+ * Random segments for listeners of all sorts. A number as the first argument says how many
+ * handshakes for each kind of socket, over all listeners.
  */
 #include "mod.h"
 #include "random.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random strings for the parameters, at run time and at load, and for the files. A number as the first
- * argument: five times as many strings for each parameter.
+ * Random strings for the parameters, at run time and at load, and for the files. A number as the
+ * first argument: a fifth of it are strings for each parameter.
  */
 #include "mod.h"
 #include "random.h"

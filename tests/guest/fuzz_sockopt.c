@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * getsockopt with random lengths, at the edges of pages, on sockets of all sorts. A number as the first
- * argument: twice as many calls for each kind of TCP socket, four times as many for others.
+ * getsockopt with random lengths, at the edges of pages, on sockets of all sorts. A number as the
+ * first argument: half of it are calls for each kind of TCP socket, a quarter for others.
  */
 #include "mod.h"
 #include "random.h"

@@ -76,8 +76,8 @@ void klog_start(struct klog *k);
 int klog_lines(struct klog *k, const char *prefix, char *buf, size_t size);
 
 /*
- * Wait until the module looks at the ACKs that TCP_DEFER_ACCEPT drops: it does so from soon after the
- * first SYN for such a listener. @syn: that SYN's options, or NULL.
+ * Wait until the module looks at the ACKs that TCP_DEFER_ACCEPT drops: it does so from soon after
+ * the first SYN for such a listener. @syn: that SYN's options, or NULL.
  */
 void deferred_ready(const struct opts *syn);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Programs that give the module random input, from seeds that are always the same. Whether the kernel
- * complains is seen by who runs the guest.
+ * Programs that give the module random input, from seeds that are always the same. Whether the
+ * kernel complains is seen by who runs the guest.
  */
 #ifndef TEST_RANDOM_H
 #define TEST_RANDOM_H
