@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_alg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,14 @@
 #define V6_TEXT "[2001:db8::77]:8765"
 #define MPC "\x1e\x04\x01\x01"		/* MP_CAPABLE, version 1, HMAC-SHA256 */
 #define KEY_OF_CLIENT "\x01\x02\x03\x04\x05\x06\x07\x08"
+#define NONCE_OF_CLIENT "\x11\x12\x13\x14"
 
 enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED };
-enum { OPT_MPTCP = 30, MPC_SYNACK_LEN = 12, MPC_ACK_LEN = 20 };
+enum {
+	OPT_MPTCP = 30, MPC_SYNACK_LEN = 12, MPC_ACK_LEN = 20, KEY_LEN = 8, NONCE_LEN = 4,
+	MPJ_SYN_LEN = 12, MPJ_SYNACK_LEN = 16, MPJ_ACK_LEN = 24, MPJ_HMAC_LEN = 20,
+	DSS_LEN = 8, SHA256_LEN = 32,
+};
 
 static const char *const carried_name[CARRIED] = { "none", "option 200", "option 253", "both" };
 
@@ -70,8 +76,8 @@ static struct opts *options(struct opts *o, int carried)
 	return o;
 }
 
-/* The server's key, as its SYN-ACK says; NULL if it does not speak MPTCP. */
-static const uint8_t *key_of(const struct seg *seg)
+/* MPTCP's option of that length in a SYN-ACK; NULL if there is none. */
+static const uint8_t *mptcp_option(const struct seg *seg, size_t len)
 {
 	size_t i = 0;
 
@@ -80,8 +86,8 @@ static const uint8_t *key_of(const struct seg *seg)
 			i++;
 			continue;
 		}
-		if (seg->opts.byte[i] == OPT_MPTCP && seg->opts.byte[i + 1] == MPC_SYNACK_LEN)
-			return seg->opts.byte + i + 4;
+		if (seg->opts.byte[i] == OPT_MPTCP && seg->opts.byte[i + 1] == len)
+			return seg->opts.byte + i;
 		if (seg->opts.byte[i + 1] < 2)
 			break;
 		i += seg->opts.byte[i + 1];
@@ -89,23 +95,26 @@ static const uint8_t *key_of(const struct seg *seg)
 	return NULL;
 }
 
-/* A true MPTCP connection, with the option in the SYN or in the final ACK. */
+static uint8_t server_key[KEY_LEN];
+
+/* A true MPTCP connection, with the option in the SYN or in the final ACK. Sets server_key. */
 static void mptcp_connect(const struct server *s, struct conn *c, int carried, bool in_ack)
 {
 	struct opts syn = { .len = 0 }, ack = { .len = 0 };
-	const uint8_t *key;
+	const uint8_t *answer;
 	struct seg seg;
 
 	opt_raw(&syn, MPC, 4);
 	server_conn(s, c);
 	conn_syn(c, options(&syn, in_ack ? NONE : carried));
 	require(conn_synack(c, &seg));
-	key = key_of(&seg);
-	if (!key)
+	answer = mptcp_option(&seg, MPC_SYNACK_LEN);
+	if (!answer)
 		test_skip("this kernel's listener does not speak MPTCP: net.mptcp.enabled?");
+	memcpy(server_key, answer + 4, KEY_LEN);
 	opt_byte(&ack, 4, OPT_MPTCP, MPC_ACK_LEN, 1, 1);
-	opt_raw(&ack, KEY_OF_CLIENT, 8);
-	opt_raw(&ack, key, 8);
+	opt_raw(&ack, KEY_OF_CLIENT, KEY_LEN);
+	opt_raw(&ack, server_key, KEY_LEN);
 	conn_ack(c, options(&ack, in_ack ? carried : NONE));
 }
 
@@ -243,6 +252,101 @@ static void disconnects(const void *arg)
 	check(stats_balanced());
 }
 
+/* SHA-256 of @data, or with a @key, its HMAC, by the kernel's own cryptography. */
+static void sha256(const void *key, size_t key_len, const void *data, size_t len,
+		   uint8_t out[SHA256_LEN])
+{
+	struct sockaddr_alg sa = { .salg_family = AF_ALG, .salg_type = "hash" };
+	int alg = socket(AF_ALG, SOCK_SEQPACKET, 0), fd;
+
+	strcpy((char *)sa.salg_name, key ? "hmac(sha256)" : "sha256");
+	if (alg < 0 || bind(alg, (struct sockaddr *)&sa, sizeof(sa)))
+		test_skip("this kernel computes no SHA-256 for programs (%s)", error_name(errno));
+	if (key)
+		require(setsockopt(alg, SOL_ALG, ALG_SET_KEY, key, key_len) == 0);
+	fd = accept(alg, NULL, NULL);
+	require(fd >= 0);
+	require(write(fd, data, len) == (ssize_t)len);
+	require(read(fd, out, SHA256_LEN) == SHA256_LEN);
+	close(fd);
+	close(alg);
+}
+
+/* What the peer of a connection with server_key must do before others may join it: acknowledge data. */
+static void establish(struct conn *c)
+{
+	uint8_t hash[SHA256_LEN], dss[DSS_LEN] = { OPT_MPTCP, DSS_LEN, 0x20, 1 };
+	struct opts o = { .len = 0 };
+	uint32_t first;
+
+	sha256(NULL, 0, server_key, KEY_LEN, hash);
+	/* The first byte that the server will send has the number behind the one of its key. */
+	memcpy(&first, hash + SHA256_LEN - 4, 4);
+	first = htonl(ntohl(first) + 1);
+	memcpy(dss + 4, &first, 4);
+	conn_ack(c, opt_raw(&o, dss, DSS_LEN));
+}
+
+/* A further subflow of the connection with server_key, with option 200 in its SYN or its ACK. */
+static void join(const struct server *s, struct conn *c, const char *v4, bool in_ack)
+{
+	uint8_t hash[SHA256_LEN], keys[2 * KEY_LEN], nonces[2 * NONCE_LEN];
+	struct opts syn = { .len = 0 }, ack = { .len = 0 };
+	const uint8_t *answer;
+	struct seg seg;
+
+	sha256(NULL, 0, server_key, KEY_LEN, hash);
+	opt_byte(&syn, 4, OPT_MPTCP, MPJ_SYN_LEN, 0x10, 1);
+	opt_raw(&syn, hash, 4);			/* the token */
+	opt_raw(&syn, NONCE_OF_CLIENT, NONCE_LEN);
+	server_conn(s, c);
+	conn_syn(c, in_ack ? &syn : opt_v4(&syn, v4, 99));
+	require(conn_synack(c, &seg));
+	answer = mptcp_option(&seg, MPJ_SYNACK_LEN);
+	require(answer);
+	memcpy(keys, KEY_OF_CLIENT, KEY_LEN);
+	memcpy(keys + KEY_LEN, server_key, KEY_LEN);
+	memcpy(nonces, NONCE_OF_CLIENT, NONCE_LEN);
+	memcpy(nonces + NONCE_LEN, answer + MPJ_SYNACK_LEN - NONCE_LEN, NONCE_LEN);
+	sha256(keys, sizeof(keys), nonces, sizeof(nonces), hash);
+	opt_byte(&ack, 4, OPT_MPTCP, MPJ_ACK_LEN, 0x10, 0);
+	opt_raw(&ack, hash, MPJ_HMAC_LEN);
+	conn_ack(c, in_ack ? opt_v4(&ack, v4, 99) : &ack);
+}
+
+/* The socket is the first subflow's, whoever joins, and also when that one has gone. */
+static void joined(const void *arg)
+{
+	const struct cell *t = arg;
+	struct server s;
+	struct conn first, second;
+	struct table_line l[8];
+	const char *want;
+	int fd, i;
+
+	mptcp_open(&s, t->kind);
+	if (!serves_mptcp())
+		test_skip("kernels before 6.1 show the balancer");
+	mptcp_connect(&s, &first, t->carried, false);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	establish(&first);
+	join(&s, &second, "203.0.113.5", t->in_ack);
+	for (i = 0; i < 500 && table_of(&second, l, 8) != 1; i++)
+		usleep(10000);
+	check_num(table_of(&second, l, 8), 1);
+	check_str(l[0].client, "203.0.113.5:99");
+	want = expected(&s, &first, t->carried);
+	check_str(peer_of(fd), want);
+	check_str(peername_of(fd), want);
+	conn_rst(&first);
+	check_str(peer_of(fd), want);
+	conn_rst(&second);
+	reset(fd);
+	check(table_empties());
+	check(stats_balanced());
+}
+
 int main(int argc, char **argv)
 {
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
@@ -268,6 +372,10 @@ int main(int argc, char **argv)
 		test_add(falls_back, &kinds[i], "falls back at the ACK, %s", kind_name[i]);
 	for (i = 0; i < KINDS; i++)
 		test_add(again, &kinds[i], "again and again, %s", kind_name[i]);
+	for (i = 0; i < KINDS * CARRIED * 2; i++)
+		test_add(joined, &cells[i], "joined, option 200 in the %s, to %s, %s",
+			 cells[i].in_ack ? "ACK" : "SYN", carried_name[cells[i].carried],
+			 kind_name[cells[i].kind]);
 	for (i = 0; i < KINDS; i++)
 		test_add(disconnects, &kinds[i], "connect(AF_UNSPEC), %s", kind_name[i]);
 	return toa_main("mptcp", "", argc, argv);
