@@ -248,29 +248,34 @@ static void program_sk_msg(const void *arg)
 
 static void smc(const void *arg)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET };
+	struct server s = { .kind = *(const enum kind *)arg };
+	struct sockaddr_in6 any = { .sin6_family = s.kind == INET ? AF_INET : AF_INET6 };
+	socklen_t len = s.kind == INET ? sizeof(struct sockaddr_in) : sizeof(any);
+	const char *want = s.kind == INET ? V4_TEXT : V6_TEXT;
 	const char *addr = "nothing to accept";
-	struct server s = { .kind = INET };
-	socklen_t len = sizeof(sin);
+	int fd, only = s.kind == INET6;
 	struct conn c;
-	int fd;
 
-	(void)arg;
+	if (s.kind != INET)
+		need_ipv6();
 	if (system("modprobe smc 2>/dev/null"))
 		errno = 0;
-	s.fd = socket(AF_SMC, SOCK_STREAM, 0);
+	s.fd = socket(AF_SMC, SOCK_STREAM, s.kind == INET ? 0 : 1);
 	if (s.fd < 0)
 		test_skip("this kernel has no SMC (%s)", error_name(errno));
-	require(bind(s.fd, (struct sockaddr *)&sin, sizeof(sin)) == 0);
+	if (s.kind != INET)
+		require(setsockopt(s.fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0);
+	require(bind(s.fd, (struct sockaddr *)&any, len) == 0);
 	require(listen(s.fd, 5) == 0);
-	require(getsockname(s.fd, (struct sockaddr *)&sin, &len) == 0);
-	s.port = ntohs(sin.sin_port);
+	require(getsockname(s.fd, (struct sockaddr *)&any, &len) == 0);
+	/* Ports are at one place in both families' addresses. */
+	s.port = ntohs(any.sin6_port);
 	server_conn(&s, &c);
 	require(conn_open(&c, NULL, both()));
 	fd = server_accept(&s, &addr);
 	require(fd >= 0);
-	check_str(addr, V4_TEXT);
-	check_str(peer_of(fd), V4_TEXT);
+	check_str(addr, want);
+	check_str(peer_of(fd), want);
 	check(data_flows(&c, fd));
 }
 
@@ -363,7 +368,8 @@ int main(int argc, char **argv)
 	for (i = 0; i < KINDS; i++)
 		test_add(program_sk_msg, &kinds[i], "cgroup program and sockmap, %s",
 			 kind_name[i]);
-	test_add(smc, NULL, "SMC listener, plain client");
+	for (i = 0; i < KINDS; i++)
+		test_add(smc, &kinds[i], "SMC listener, plain client, %s", kind_name[i]);
 	for (i = 0; i < KINDS; i++)
 		test_add(passed, &kinds[i], "passed by SCM_RIGHTS to another namespace, %s",
 			 kind_name[i]);
