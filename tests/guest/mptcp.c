@@ -272,7 +272,7 @@ static void sha256(const void *key, size_t key_len, const void *data, size_t len
 	close(alg);
 }
 
-/* What the peer of a connection with server_key must do before others may join it: acknowledge data. */
+/* Before others may join it, the peer of the connection must have acknowledged data. */
 static void establish(struct conn *c)
 {
 	uint8_t hash[SHA256_LEN], dss[DSS_LEN] = { OPT_MPTCP, DSS_LEN, 0x20, 1 };
