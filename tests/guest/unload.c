@@ -409,8 +409,10 @@ static void inside_getsockopt(const void *arg)
 	start(&call.thread, getsockopt_parked, &call);
 	check(park_taken(&park));
 	start(&unloader, unloading, &err);
-	/* It goes, but not before the call has returned; nobody else gets an answer. */
+	/* It goes, but not before the call has returned; soon nobody else gets an answer. */
 	check(leaving());
+	for (i = 0; i < 300 && strcmp(nat64_of(call.fd), "ENOPROTOOPT"); i++)
+		usleep(10000);
 	check_str(nat64_of(call.fd), "ENOPROTOOPT");
 	for (i = 0; i < 300 && access("/proc/net/toa_stats", F_OK) == 0; i++)
 		usleep(10000);
