@@ -4,6 +4,7 @@
  * before the load and after it: both work, or one of them says why not.
  */
 #include "bpf.h"
+#include "client.h"
 #include "mod.h"
 
 #include <errno.h>
@@ -14,8 +15,6 @@
 #include <unistd.h>
 
 #define BTF "/sys/kernel/btf/vmlinux"
-#define V4 "198.51.100.7"
-#define V4_TEXT "198.51.100.7:4321"
 #define GETNAME "inet_getname"
 
 enum {

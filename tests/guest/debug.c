@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The parameter debug: a line for each decision, and none without it. */
+#include "client.h"
 #include "mod.h"
 
 #include <errno.h>
@@ -10,8 +11,6 @@
 #include <unistd.h>
 
 #define DEBUG "/sys/module/toa/parameters/debug"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
 
 static char lines[65536];
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What can fail fails, on demand or at random: it costs an address and moves a counter. */
+#include "client.h"
 #include "mod.h"
 #include "park.h"
 
@@ -14,20 +15,8 @@
 
 #define MODULE "/toa/toa-debug.ko"
 #define PARAMETER "/sys/module/toa/parameters/"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 
 static char lines[65536];
-
-static const struct opts *both(void)
-{
-	static struct opts o;
-
-	o.len = 0;
-	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
-}
 
 static long parameter(const char *name)
 {
@@ -49,22 +38,6 @@ static void ensure_unloaded(void)
 {
 	if (toa_loaded())
 		check_str(error_name(-toa_unload()), error_name(0));
-}
-
-static void works(void)
-{
-	struct server s;
-	struct conn c;
-	int fd;
-
-	server_open(&s, INET, 5);
-	fd = server_connect(&s, &c, both(), NULL);
-	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
-	reset(fd);
-	fd = server_connect(&s, &c, NULL, both());
-	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
-	reset(fd);
-	reset(s.fd);
 }
 
 /* No hook was left behind. */
@@ -121,7 +94,7 @@ static void each_step(const void *arg)
 	check(parameter("fail") > 0);
 	check(n > 15);
 	set("fail", "0");
-	works();
+	works(INET);
 	ensure_unloaded();
 }
 
@@ -141,7 +114,7 @@ static void falls_back(const void *arg)
 		}
 		fell += !!strstr(lines, "ftrace and kprobes");
 		check_num(parameter("fail"), 0);
-		works();
+		works(INET);
 		ensure_unloaded();
 	}
 	check(fell > 0);
@@ -246,7 +219,7 @@ static void at_random(const void *arg)
 	set("trusted", "\n");
 	check(table_empties());
 	check(stats_balanced());
-	works();
+	works(INET);
 	ensure_unloaded();
 }
 
@@ -270,7 +243,7 @@ static void namespaces(const void *arg)
 	}
 	check(with > 0 && with < 10);
 	set("fail_one_in", "0");
-	works();
+	works(INET);
 	ensure_unloaded();
 }
 

@@ -5,6 +5,7 @@
  * A number as the first argument says how many entries are very many. `live` and a number: only as
  * many connections at once, or as many as there is memory for.
  */
+#include "client.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
@@ -20,18 +21,6 @@
 
 #define MODULE "/toa/toa-debug.ko"
 #define SYNTHETIC "/sys/module/toa/parameters/synthetic"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
-
-static const struct opts *both(void)
-{
-	static __thread struct opts o;
-
-	o.len = 0;
-	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
-}
 
 static void load(const char *params)
 {

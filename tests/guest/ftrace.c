@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kernel.ftrace_enabled=0, which takes away what hooks stand on, before the load and after it. */
+#include "client.h"
 #include "mod.h"
 
 #include <errno.h>
@@ -8,8 +9,6 @@
 #include <unistd.h>
 
 #define SWITCH "/proc/sys/kernel/ftrace_enabled"
-#define V4 "198.51.100.7"
-#define V4_TEXT "198.51.100.7:4321"
 
 static char lines[65536];
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What accept(), accept4(), getpeername() and SO_PEERNAME say, cell by cell. */
 #include "bpf.h"
+#include "client.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
@@ -17,10 +18,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 #define LINK_LOCAL "fe80::2"
 #define TRACING "/sys/kernel/tracing"
 #define EVENT TRACING "/events/toa/toa_getname"

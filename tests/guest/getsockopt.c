@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The table of getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP), cell by cell. */
+#include "client.h"
 #include "mod.h"
 #include "../../toa.h"
 
@@ -10,11 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 
 static const struct opts *with_v4(void)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Servers inside the kernel decide by the peer's address: they get the original answer. */
+#include "client.h"
 #include "mod.h"
 
 #include <errno.h>
@@ -8,10 +9,6 @@
 #include <unistd.h>
 
 #define PARAMETER "/sys/module/toa/parameters/kernel_getname"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 
 static const char *kernel_peer_of(int fd)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* From the handshake to the end: sockets that disconnect, connect elsewhere, change family. */
+#include "client.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
@@ -9,11 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 
 enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Loading and unloading: the lines in the kernel log, failures, live connections, traffic. */
+#include "client.h"
 #include "mod.h"
 
 #include <errno.h>
@@ -11,20 +12,8 @@
 #include <unistd.h>
 
 #define KPROBES "/sys/kernel/debug/kprobes/enabled"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 
 static char lines[65536];
-
-static const struct opts *both(void)
-{
-	static struct opts o;
-
-	o.len = 0;
-	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
-}
 
 static bool module_there(void)
 {

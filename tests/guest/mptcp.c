@@ -3,6 +3,7 @@
  * MPTCP listeners, which Go's are: a plain client's connection is a TCP socket; a true MPTCP
  * connection's socket shows the client of its first subflow.
  */
+#include "client.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
@@ -13,10 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 #define MPC "\x1e\x04\x01\x01"		/* MP_CAPABLE, version 1, HMAC-SHA256 */
 #define KEY_OF_CLIENT "\x01\x02\x03\x04\x05\x06\x07\x08"
 #define NONCE_OF_CLIENT "\x11\x12\x13\x14"

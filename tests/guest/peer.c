@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The answers of getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER), cell by cell. */
+#include "client.h"
 #include "mod.h"
 #include "../../toa.h"
 
@@ -13,10 +14,6 @@
 #include <unistd.h>
 
 #define FASTOPEN_SYSCTL "/proc/sys/net/ipv4/tcp_fastopen"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 
 enum { NONE, HAS_V4, HAS_V6, HAS_BOTH };
 

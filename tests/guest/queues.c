@@ -3,6 +3,7 @@
  * What happens between the handshake and accept(): listeners that close, take over from each other,
  * have no room, or are flooded.
  */
+#include "client.h"
 #include "mod.h"
 
 #include <errno.h>
@@ -13,10 +14,6 @@
 #include <unistd.h>
 
 #define SYSCTL "/proc/sys/net/ipv4/"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 
 enum { FLOOD = 100, FLOODED_BACKLOG = 8 };
 
@@ -24,14 +21,6 @@ struct way {
 	enum kind kind;
 	bool in_ack;
 };
-
-static const struct opts *both(void)
-{
-	static struct opts o;
-
-	o.len = 0;
-	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
-}
 
 static const struct opts *in_syn(const struct way *w)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* /proc/net/toa_stats: its layout, its mode, and what each row counts. */
+#include "client.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
@@ -13,8 +14,6 @@
 #include <unistd.h>
 
 #define STATS "/proc/net/toa_stats"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
 
 static char text[65536];
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* /proc/net/toa_table: its mode, its lines, and how they go. */
+#include "client.h"
 #include "mod.h"
 
 #include <errno.h>
@@ -11,10 +12,6 @@
 #include <unistd.h>
 
 #define TABLE "/proc/net/toa_table"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 
 static void mode(const void *arg)
 {

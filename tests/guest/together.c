@@ -4,6 +4,7 @@
  * process. Both must work.
  */
 #include "bpf.h"
+#include "client.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
@@ -30,19 +31,7 @@
 #define AF_SMC 43
 #endif
 
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 #define SECRET "nobody may read this"
-
-static const struct opts *both(void)
-{
-	static struct opts o;
-
-	o.len = 0;
-	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
-}
 
 /* The next segment with data that the server sends. */
 static bool next_data(struct conn *c, struct seg *seg)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The tracepoints, through tracefs: they are there, name what happens, and are silent when off. */
+#include "client.h"
 #include "mod.h"
 
 #include <stdio.h>
@@ -9,8 +10,6 @@
 
 #define TRACING "/sys/kernel/tracing"
 #define EVENTS TRACING "/events/toa"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
 
 static char text[1 << 16];
 

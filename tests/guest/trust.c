@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* trusted=: whose options are believed. */
+#include "client.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
@@ -12,22 +13,10 @@
 #include <unistd.h>
 
 #define TRUSTED "/sys/module/toa/parameters/trusted"
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 
 enum { PAGE = 4096 };
 
 static char text[1 << 20];
-
-static const struct opts *both(void)
-{
-	static struct opts o;
-
-	o.len = 0;
-	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
-}
 
 /* 0 or an errno. */
 static int trust(const char *list)

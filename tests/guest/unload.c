@@ -5,6 +5,7 @@
  *
  * A number as the first argument says how often each mechanism loads and unloads under traffic.
  */
+#include "client.h"
 #include "mod.h"
 #include "park.h"
 #include "../../toa.h"
@@ -21,10 +22,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define V4 "198.51.100.7"
-#define V6 "2001:db8::77"
-#define V4_TEXT "198.51.100.7:4321"
-#define V6_TEXT "[2001:db8::77]:8765"
 #define TRACING "/sys/kernel/tracing/"
 
 static int cycles = 15;
@@ -39,14 +36,6 @@ static const struct mechanism mechanisms[] = {
 	{ "ftrace", "hook=ftrace" },
 	{ "kprobes", "hook=kprobe" },
 };
-
-static const struct opts *both(void)
-{
-	static __thread struct opts o;
-
-	o.len = 0;
-	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
-}
 
 /* Not every kernel has each. For a test's beginning: what one that is left out has done stays. */
 static void load_or_skip(const struct mechanism *m)
