@@ -26,14 +26,14 @@ for kernel in $(kernels); do
 		skip "$kernel: long tests" "the kernel cannot be had"
 		continue
 	fi
-	live=200000
+	live=200000 rest=200
 	# They take much longer for each, and much more memory.
-	grep -q "^${kernel%%,*} .*source:" scripts/kernels && live=20000
+	grep -q "^${kernel%%,*} .*source:" scripts/kernels && live=20000 rest=10000
 	set -- "fuzz ${ROUNDS:-20000}" "fuzz_sockopt ${ROUNDS:-20000}" "fuzz_param ${ROUNDS:-20000}"
 	case $kernel in
 	# The others load with both mechanisms themselves, or do not depend on it.
 	*toa.hook=*) ;;
-	*) set -- "unload ${CYCLES:-300}" "flood 1000000" "flood live ${LIVE:-$live}" "$@" ;;
+	*) set -- "unload ${CYCLES:-300} $rest" "flood 1000000" "flood live ${LIVE:-$live}" "$@" ;;
 	esac
 	# The million entries and KASAN's shadow of them take memory.
 	scripts/vm --mem 4096 --timeout 14400 --test-timeout 7200 "$kernel" -- "$@" \

@@ -3,7 +3,9 @@
  * Unloading at any moment: under traffic, while calls are under way inside the module, beside
  * others on the same functions and in the same lists.
  *
- * A number as the first argument says how often each mechanism loads and unloads under traffic.
+ * A number as the first argument says how often each mechanism loads and unloads under traffic. A
+ * second one says for how many microseconds the traffic's threads rest between two calls (default
+ * 200): slow kernels get further with more.
  */
 #include "client.h"
 #include "mod.h"
@@ -25,6 +27,7 @@
 #define TRACING "/sys/kernel/tracing/"
 
 static int cycles = 15;
+static int rest_us = 200;
 static int stopping;
 
 struct mechanism {
@@ -126,7 +129,7 @@ static void *asking(void *arg)
 		got = nat64_of(a->fd);
 		if (!either(got, "ENOPROTOOPT", "ENOENT"))
 			not_right(a, got);
-		usleep(200);
+		usleep(rest_us);
 	}
 	return NULL;
 }
@@ -173,7 +176,7 @@ static void *asking_fresh(void *arg)
 		if (fd < 0)
 			break;
 		for (; ask_fresh(a, fd, balancer) && go_on(); a->rounds++)
-			usleep(100);
+			usleep(rest_us);
 		reset(fd);
 	}
 	return NULL;
@@ -226,7 +229,7 @@ static void *holding(void *arg)
 			not_right(a, "EFAULT");
 		next = (next + 1) % 8;
 		if (!next)
-			usleep(5000);
+			usleep(25 * rest_us);
 	}
 	for (i = 0; i < 8; i++)
 		if (fd[i] >= 0)
@@ -342,7 +345,7 @@ static void under_traffic(const void *arg)
 		}
 		if (i % 100 == 0)
 			dev_drain(&dev0);
-		usleep(500);
+		usleep(2 * rest_us);
 	}
 	pthread_join(cycler.thread, NULL);
 	shutdown(s.fd, SHUT_RDWR);
@@ -576,7 +579,7 @@ static void add_other(int number)
 static void never_fail(const void *arg)
 {
 	/* A bare load and unload has all of the window. */
-	struct cycler cycler = { .m = arg, .cycles = cycles / 5 + 1 };
+	struct cycler cycler = { .m = arg, .cycles = cycles / 20 + 4 };
 	struct asker ask[4] = { 0 };
 	int i;
 
@@ -738,8 +741,8 @@ int main(int argc, char **argv)
 {
 	unsigned int i;
 
-	if (argc > 1 && atoi(argv[1]) > 0) {
-		cycles = atoi(argv[1]);
+	for (i = 0; i < 2 && argc > 1 && atoi(argv[1]) > 0; i++) {
+		*(i ? &rest_us : &cycles) = atoi(argv[1]);
 		argv[1] = argv[0];
 		argv++;
 		argc--;
