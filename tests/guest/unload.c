@@ -176,7 +176,7 @@ static void *asking_fresh(void *arg)
 		if (fd < 0)
 			break;
 		for (; ask_fresh(a, fd, balancer) && go_on(); a->rounds++)
-			usleep(rest_us);
+			usleep(rest_us / 2);
 		reset(fd);
 	}
 	return NULL;
@@ -345,7 +345,7 @@ static void under_traffic(const void *arg)
 		}
 		if (i % 100 == 0)
 			dev_drain(&dev0);
-		usleep(2 * rest_us);
+		usleep(5 * rest_us / 2);
 	}
 	pthread_join(cycler.thread, NULL);
 	shutdown(s.fd, SHUT_RDWR);
@@ -579,7 +579,7 @@ static void add_other(int number)
 static void never_fail(const void *arg)
 {
 	/* A bare load and unload has all of the window. */
-	struct cycler cycler = { .m = arg, .cycles = cycles / 20 + 4 };
+	struct cycler cycler = { .m = arg, .cycles = cycles / 5 + 1 };
 	struct asker ask[4] = { 0 };
 	int i;
 
