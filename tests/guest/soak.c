@@ -895,7 +895,9 @@ static unsigned long leaked(void)
 	while (!settled() && now_ms() < end)
 		usleep(200000);
 	entries = entries_left();
-	if (entries && system("sed 's/   */  /g; s/^/# /' /proc/net/toa_table | head -n 20"))
+	if (entries && system("{ sed 's/   */  /g' /proc/net/toa_table | head -n 20; "
+			      "ss -tnoei state connected exclude time-wait | head -n 20; } | "
+			      "sed 's/^/# /'"))
 		errno = 0;
 	if (!stats_get(&s) || entries < 0)
 		die("the module's files cannot be read");
