@@ -895,8 +895,10 @@ static unsigned long leaked(void)
 	while (!settled() && now_ms() < end)
 		usleep(200000);
 	entries = entries_left();
+	/* What it is that still has them: connections, or sockets that only the kernel knows. */
 	if (entries && system("{ sed 's/   */  /g' /proc/net/toa_table | head -n 20; "
-			      "ss -tnoei state connected exclude time-wait | head -n 20; } | "
+			      "ss -tnoei state connected exclude time-wait | head -n 20; "
+			      "grep -E '^(protocol|TCP|MPTCP)' /proc/net/protocols; } | "
 			      "sed 's/^/# /'"))
 		errno = 0;
 	if (!stats_get(&s) || entries < 0)
