@@ -43,7 +43,8 @@ enum {
 	PORT = 10000,
 	DEFERRED_PORT = 9999,		/* of the good balancer, see drops_are_seen() */
 	SERVERS = 3,			/* threads */
-	IN_FLIGHT = 128,
+	IN_FLIGHT = 128,		/* connections */
+	PHASE = 800,			/* as well */
 	CLIENT_ADDRS = 8,
 	GIVE_UP_MS = 90000,
 	SETTLE_MS = 240000,
@@ -651,7 +652,8 @@ static void *server(void *arg)
 {
 	uint64_t random = seed * 0x9e3779b97f4a7c15ull + (uintptr_t)arg + 1;
 	struct served all[ALL_WAYS * 2] = { 0 }, *open = NULL;
-	int ep = epoll_create1(0), i, n, rounds = 0;
+	int ep = epoll_create1(0), i, n;
+	unsigned long phase = 0;
 	struct epoll_event ev[64];
 
 	for (i = 0; i < listener_count; i++) {
@@ -673,11 +675,13 @@ static void *server(void *arg)
 				serve(s, &random);
 		}
 		/*
-		 * Syncookies come and go. (When they go, a SYN that is sent again gets another
-		 * answer than the first: the kernel resets such connections.)
+		 * Syncookies come and go. (When they go, the kernel resets whom it has sent one and
+		 * whose answer is under way: at most IN_FLIGHT of two PHASEs.)
 		 */
-		if (!arg && ++rounds % 256 == 0)
-			set("/proc/sys/net/ipv4/tcp_syncookies", rounds / 256 % 2 ? "2" : "1");
+		if (!arg && phase != done / PHASE) {
+			phase = done / PHASE;
+			set("/proc/sys/net/ipv4/tcp_syncookies", phase % 2 ? "2" : "1");
+		}
 	}
 	/* Those whose client's last words got lost. */
 	while (open)
