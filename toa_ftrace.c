@@ -325,7 +325,9 @@ int toa_ftrace_attach(enum toa_hook hook)
 
 	if (!handlers[hook].callback)
 		return -EOPNOTSUPP;
-	toa_module_text(&text_base, &text_size);
+	/* Callbacks that are attached already read it. */
+	if (!text_size)
+		toa_module_text(&text_base, &text_size);
 	memset(ops, 0, sizeof(*ops));
 	ops->func = handlers[hook].callback;
 	ops->flags = TOA_FTRACE_FLAGS;
