@@ -34,7 +34,7 @@ static void unload(void)
 	check_str(error_name(-toa_unload()), error_name(0));
 }
 
-/* How many at once: a million are ten minutes without a rest where the kernel checks all it does. */
+/* How many at once: a million are ten minutes without a rest on a kernel that checks itself. */
 enum { STEP = 10000 };
 
 static void synthetic(unsigned int count)
