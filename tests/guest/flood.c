@@ -39,10 +39,10 @@ enum { STEP = 10000 };
 
 static void synthetic(unsigned int count)
 {
-	char text[16];
+	char text[16] = "";
 	unsigned int now;
 
-	require(read_file(SYNTHETIC, text, sizeof(text)));
+	check(read_file(SYNTHETIC, text, sizeof(text)));
 	now = strtoul(text, NULL, 10);
 	do {
 		if (now < count)
