@@ -49,7 +49,13 @@ healthy() {
 	echo "   0: 0101630A:0050 00000000:0000 0A 00000000:00000000" >>"$host/proc/net/tcp"
 	echo "   0: 00000000000000000000000000000000:01BB 00000000000000000000000000000000:0000 0A 0:0" \
 		>>"$host/proc/net/tcp6"
-	echo "[    7.0] TOA: 1.0.0, hooks by ftrace: toa load success" >"$host/dmesg"
+	loaded_by ftrace
+}
+
+# loaded_by MECHANISM: the kernel log's line
+loaded_by() {
+	echo "[    7.0] TOA: 1.0.0, hooks by $1, every sender is believed (trusted= is empty): toa load success" \
+		>"$host/dmesg"
 }
 
 parameter() {
@@ -213,11 +219,25 @@ hooks_faults() {
 		tcp_v6_syn_recv_sock tcp_conn_request; do
 		echo "ffffffff86499c30  k  $symbol+0x0    [FTRACE]"
 	done >"$host/sys/kernel/debug/kprobes/list"
+	loaded_by kprobes
 	says "doctor: hooks by kprobes" 1 "^ok +hooks +by kprobes" -- doctor --seconds 0
+	: >"$host/dmesg"
+	says "doctor: hooks by kprobes, the log is gone" 1 "^ok +hooks +by kprobes" -- doctor --seconds 0
 	echo 0 >"$host/proc/sys/kernel/ftrace_enabled"
 	says "doctor: kprobes disarmed by kernel.ftrace_enabled" 2 "^problem +hooks +kernel\.ftrace_enabled is 0" "do: sysctl kernel\.ftrace_enabled=1" -- doctor --seconds 0
 	echo 0 >"$host/sys/kernel/debug/kprobes/enabled"
 	says "doctor: kprobes switched off" 2 "^problem +hooks +kprobes are switched off" -- doctor --seconds 0
+	healthy
+	: >"$host/dmesg"
+	# A tracer's, on a function that is ours by ftrace.
+	echo "ffffffff86499c30  k  inet_getname+0x0    [FTRACE]" >"$host/sys/kernel/debug/kprobes/list"
+	says "doctor: hooks by ftrace, the log is gone" 1 "^ok +hooks +by ftrace$" -- doctor --seconds 0
+	echo "ffffffff86499c30  k  tcp_check_req+0x0    [DISABLED]" >>"$host/sys/kernel/debug/kprobes/list"
+	says "doctor: a kprobe beside ftrace, the log is gone" 2 "^problem +hooks +some of the kprobes are disabled" -- doctor --seconds 0
+	: >"$host/sys/kernel/debug/kprobes/list"
+	loaded_by "ftrace and kprobes"
+	rm "$host/sys/kernel/tracing/enabled_functions"
+	says "doctor: hooks by both, by the log alone" 1 "^ok +hooks +by ftrace and kprobes$" -- doctor --seconds 0
 }
 
 loading_faults() {
