@@ -49,11 +49,11 @@ rpm: ## build toa-dkms and toa-utils for RHEL and its like, into build/
 check: ## run the tests, in QEMU (KERNELS="6.1 6.12 ..." picks kernels)
 	scripts/check
 
-check-all: ## run them on every kernel of scripts/kernels, and end with a table
+check-all: ## run them on every kernel of scripts/kernels that is a package, and end with a table
 	scripts/check-all
 
-check-debug: ## run long tests on kernels built to find mistakes (KASAN, lockdep, ...); takes hours
-	scripts/check-all --debug
+check-debug: ## run long tests on kernels built to find mistakes (KASAN, lockdep, ...), or on KERNELS; takes hours
+	scripts/check-all --debug $(KERNELS)
 
 mutants: ## show that the tests can fail: each wrong version of the module must make one fail
 	tests/mutants/run

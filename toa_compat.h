@@ -11,6 +11,7 @@
 #include <linux/hardirq.h>
 #include <linux/in6.h>
 #include <linux/ipv6.h>
+#include <linux/jhash.h>
 #include <linux/kprobes.h>
 #include <linux/list.h>
 #include <linux/net.h>
@@ -297,8 +298,8 @@ static inline u32 toa_net_id(const struct net *net)
 #elif LINUX_VERSION_CODE >= KERNEL_VERSION(3, 8, 0)
 	return net->proc_inum;
 #else
-	/* Namespaces have no numbers yet; their addresses tell living ones apart as well. */
-	return (unsigned long)net >> 6;
+	/* Namespaces have no numbers yet; hashes of their addresses tell living ones apart too. */
+	return jhash(&net, sizeof(net), 0);
 #endif
 }
 

@@ -149,15 +149,22 @@ static int stopping;
 static void *disturbing(void *arg)
 {
 	static const char *const lists[] = { "10.9.0.0/16,fd09::/64", "0.0.0.0/0,::/0" };
+	const char *stands = NULL;
 	int *rounds = arg;
 	char buf[4096];
 
 	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
-		int fd = open(PARAMETER "trusted", O_WRONLY | O_CLOEXEC);
+		const char *list = lists[*rounds & 1];
+		int fd = open(PARAMETER "trusted", O_RDWR | O_CLOEXEC);
 
-		if (write(fd, lists[*rounds & 1], strlen(lists[*rounds & 1])) < 0 &&
-		    errno != ENOMEM)
+		if (write(fd, list, strlen(list)) > 0)
+			stands = list;
+		else if (errno != ENOMEM)
 			test_fail(__FILE__, __LINE__, "trusted");
+		/* One that is refused leaves the other. */
+		if (stands && (pread(fd, buf, sizeof(buf), 0) <= 0 ||
+			       strncmp(buf, stands, strlen(stands))))
+			test_fail(__FILE__, __LINE__, "trusted has changed");
 		close(fd);
 		fd = open("/proc/net/toa_table", O_RDONLY | O_CLOEXEC);
 		if (fd < 0 && errno != ENOMEM)
