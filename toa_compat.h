@@ -102,9 +102,10 @@ static inline unsigned long toa_regs_arg(struct pt_regs *regs, unsigned int n)
 /*
  * Function tracing that shows arguments and can redirect a call: on x86-64 since 5.11, where the
  * architecture passes the arguments by default, and on 5.10 with all registers saved; elsewhere
- * since 6.2.
+ * since 6.2. (No arm64 kernel has kretprobes by rethook; toa_ftrace_returns_to() could not read them.)
  */
-#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && defined(TOA_HAS_ftrace_regs_get_argument)
+#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && defined(TOA_HAS_ftrace_regs_get_argument) && \
+	!(defined(CONFIG_ARM64) && defined(CONFIG_KRETPROBE_ON_RETHOOK))
 #define TOA_HAVE_FTRACE
 #define toa_ftrace_regs ftrace_regs
 #define toa_ftrace_arg(fregs, n) ftrace_regs_get_argument(fregs, n)
@@ -145,6 +146,44 @@ static inline void toa_module_text(unsigned long *base, unsigned long *size)
 	*base = (unsigned long)THIS_MODULE->core_layout.base;
 	*size = THIS_MODULE->core_layout.text_size;
 #endif
+}
+
+#ifdef arch_ftrace_regs
+#define TOA_FTRACE_FP(fregs) (arch_ftrace_regs(fregs)->fp)
+#else
+#define TOA_FTRACE_FP(fregs) ((fregs)->fp)
+#endif
+
+/**
+ * toa_ftrace_returns_to() - does a traced function return into this code?
+ * @fregs:  as a callback has them from ftrace
+ * @parent: the return address, as ftrace says
+ * @base:   the code's first byte
+ * @size:   how long it is
+ *
+ * A kretprobe puts its trampoline in the place of the return address. On arm64 it does so before
+ * ftrace looks, and what was there is in the task's newest instances, those of this very frame.
+ * (On x86-64 kretprobes at a function's entry come by ftrace, which has looked before.)
+ *
+ * Context: any.
+ */
+static __always_inline bool toa_ftrace_returns_to(const struct toa_ftrace_regs *fregs,
+						  unsigned long parent, unsigned long base,
+						  unsigned long size)
+{
+#if defined(CONFIG_ARM64) && defined(CONFIG_KRETPROBES)
+	const struct llist_node *node;
+
+	for (node = current->kretprobe_instances.first; node; node = node->next) {
+		const struct kretprobe_instance *ri =
+			container_of(node, const struct kretprobe_instance, llist);
+
+		if ((unsigned long)ri->fp != TOA_FTRACE_FP(fregs))
+			break;
+		parent = (unsigned long)ri->ret_addr;
+	}
+#endif
+	return parent - base < size;
 }
 #endif
 

@@ -143,9 +143,9 @@ wrap_child_7_v6(const struct sock *sk, struct sk_buff *skb, struct request_sock 
  * Callbacks at a function's entry: called by assembly, of whose arguments KMSAN knows nothing
  */
 
-static __always_inline bool from_wrapper(unsigned long parent)
+static __always_inline bool from_wrapper(const struct toa_ftrace_regs *regs, unsigned long parent)
 {
-	return parent - text_base < text_size;
+	return toa_ftrace_returns_to(regs, parent, text_base, text_size);
 }
 
 static void __no_kmsan_checks on_destruct(unsigned long ip, unsigned long parent,
@@ -199,7 +199,7 @@ static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigne
 	const struct socket *sock = (const struct socket *)toa_ftrace_arg(regs, 0);
 
 	return toa_getname_wanted(sock, toa_ftrace_arg(regs, TOA_GETNAME_PEER)) &&
-	       !from_wrapper(parent) && toa_getname_begin(sock->sk);
+	       !from_wrapper(regs, parent) && toa_getname_begin(sock->sk);
 }
 
 static void __no_kmsan_checks on_getname_v4(unsigned long ip, unsigned long parent,
@@ -221,7 +221,7 @@ static void __no_kmsan_checks on_getname_v6(unsigned long ip, unsigned long pare
 static void __no_kmsan_checks on_child_v4(unsigned long ip, unsigned long parent,
 					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
-	if (from_wrapper(parent))
+	if (from_wrapper(regs, parent))
 		return;
 	if (toa_child_wanted((const struct sk_buff *)toa_ftrace_arg(regs, 1),
 			     (const struct request_sock *)toa_ftrace_arg(regs, 2)))
@@ -232,7 +232,7 @@ static void __no_kmsan_checks on_child_v4(unsigned long ip, unsigned long parent
 static void __no_kmsan_checks on_child_v6(unsigned long ip, unsigned long parent,
 					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
-	if (from_wrapper(parent))
+	if (from_wrapper(regs, parent))
 		return;
 	if (toa_child_wanted_v6((const struct sk_buff *)toa_ftrace_arg(regs, 1),
 				(const struct request_sock *)toa_ftrace_arg(regs, 2)))
