@@ -415,7 +415,7 @@ static inline struct kmem_cache *toa_cache_create(const char *name, unsigned int
 }
 
 #ifdef TOA_HAS_kvzalloc
-#define toa_kvzalloc(size) kvzalloc(size, GFP_KERNEL)
+#define toa_kvzalloc(size) kvzalloc(size, GFP_KERNEL | __GFP_NOWARN)
 #define toa_kvfree(p) kvfree(p)
 #else
 #define toa_kvzalloc(size) vzalloc(size)

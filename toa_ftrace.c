@@ -148,32 +148,57 @@ static __always_inline bool from_wrapper(const struct toa_ftrace_regs *regs, uns
 	return toa_ftrace_returns_to(regs, parent, text_base, text_size);
 }
 
+/*
+ * Around what may make or free an entry in a callback. Under PREEMPT_RT the allocator may sleep, and
+ * ftrace does not wait for who sleeps in a callback before it frees the code that called it: with
+ * preemption off, entries come from the pool instead, and go there. (A wrapper may sleep.)
+ */
+static __always_inline void entries_begin(void)
+{
+	if (TOA_PREEMPT_RT)
+		preempt_disable_notrace();
+}
+
+static __always_inline void entries_end(void)
+{
+	if (TOA_PREEMPT_RT)
+		preempt_enable_notrace();
+}
+
 static void __no_kmsan_checks on_destruct(unsigned long ip, unsigned long parent,
 					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_hook_fire(TOA_HOOK_DESTRUCT);
+	entries_begin();
 	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
+	entries_end();
 }
 
 static void __no_kmsan_checks on_disconnect(unsigned long ip, unsigned long parent,
 					    struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_hook_fire(TOA_HOOK_DISCONNECT);
+	entries_begin();
 	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
+	entries_end();
 }
 
 static void __no_kmsan_checks on_disconnect_mptcp(unsigned long ip, unsigned long parent,
 						  struct ftrace_ops *ops,
 						  struct toa_ftrace_regs *regs)
 {
+	entries_begin();
 	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
+	entries_end();
 }
 
 static void __no_kmsan_checks on_mptcp(unsigned long ip, unsigned long parent,
 				       struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
+	entries_begin();
 	toa_mptcp((const struct sock *)toa_ftrace_arg(regs, 0),
 		  (const struct sock *)toa_ftrace_arg(regs, 1));
+	entries_end();
 }
 
 static void __no_kmsan_checks on_deferred(unsigned long ip, unsigned long parent,

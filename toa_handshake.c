@@ -156,7 +156,7 @@ void toa_handshake_release(struct toa_slot *slot, u32 isn)
  * toa_handshake_purge() - forget all handshakes of a namespace
  * @net: its toa_net_id()
  *
- * Context: process; takes slots_lock for one slot at a time.
+ * Context: process, may sleep; takes slots_lock for one slot at a time.
  */
 void toa_handshake_purge(u32 net)
 {
@@ -164,6 +164,8 @@ void toa_handshake_purge(u32 net)
 	unsigned int i;
 
 	for (i = 0; i < toa_syn_slots; i++) {
+		if (i % 4096 == 0)
+			cond_resched();
 		/* Nobody makes any more of them. */
 		if (READ_ONCE(slots[i].flow.net) != net)
 			continue;

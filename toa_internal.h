@@ -145,10 +145,11 @@ struct toa_entry;
 
 /**
  * struct toa_table - the buckets
- * @bigger: entries are moving there, or have moved, or NULL
- * @size:   how many there are, a power of two; with more entries, the table grows
- * @shift:  how far a hash is shifted to be a bucket's number
- * @head:   chains of entries; each ends with a mark of its own, an odd number
+ * @bigger:  entries are moving there, or have moved, or NULL
+ * @size:    how many there are, a power of two
+ * @grow_at: with more entries than this, it is tried to make more
+ * @shift:   how far a hash is shifted to be a bucket's number
+ * @head:    chains of entries; each ends with a mark of its own, an odd number
  *
  * Read without a lock by the data path, which is never preempted for good: a table is freed when
  * toa_synchronize() has waited for whoever may look at it.
@@ -156,6 +157,7 @@ struct toa_entry;
 struct toa_table {
 	struct toa_table *bigger;
 	unsigned int size;
+	unsigned int grow_at;
 	unsigned int shift;
 	struct toa_entry __rcu *head[];
 };

@@ -2,8 +2,9 @@
 /*
  * The data path, as toa_kprobe.c and toa_ftrace.c attach it to kernel functions.
  *
- * What runs for every call, and mostly finds nothing to do, is inline. No function sleeps; all may
- * be called in any context, from the entry or behind the return of the kernel function they name.
+ * What runs for every call, and mostly finds nothing to do, is inline. All may be called in any
+ * context, from the entry or behind the return of the kernel function they name; none sleeps, but
+ * under PREEMPT_RT those that make or free entries, if they are called with preemption on.
  */
 #ifndef TOA_PATH_H
 #define TOA_PATH_H

@@ -26,7 +26,7 @@
 
 enum {
 	TABLE_SIZE_MIN = 1 << 10,	/* buckets, a power of two */
-	TABLE_SIZE_MAX = 1 << 28,
+	TABLE_SIZE_MAX = 1 << 27,	/* a GiB; the kernel allocates less than two */
 	LOCK_BITS = 8,			/* 256 locks, at most as many as buckets */
 	READER_RETRIES = 16,
 	POOL_ENTRIES = 4096,
@@ -104,6 +104,7 @@ static struct toa_table *table_alloc(unsigned int size)
 	if (!t)
 		return NULL;
 	t->size = size;
+	t->grow_at = size;
 	t->shift = 64 - ilog2(size);
 	for (i = 0; i < size; i++)
 		RCU_INIT_POINTER(t->head[i], end_of(&t->head[i]));
@@ -114,8 +115,9 @@ static struct toa_table *table_alloc(unsigned int size)
  * Entries
  *
  * Each CPU has a magazine of free ones, which serves most connections with a fraction of what the
- * slab allocator costs. Behind it is the allocator; but a kprobe handler under PREEMPT_RT may not
- * call that: there, entries come from and go to a pool that a work item keeps half full.
+ * slab allocator costs. Behind it is the allocator; but under PREEMPT_RT that may sleep, which kprobe
+ * handlers and callbacks of ftrace may not: there, entries come from and go to a pool, which a work
+ * item fills up to the half when less than a quarter is left.
  */
 
 struct magazine {
@@ -284,11 +286,13 @@ static void grow_work_fn(struct work_struct *work)
 		size *= 2;
 	if (size == old->size)
 		return;
-	/* Without memory the chains get longer, that is all. */
 	bigger = table_alloc(size);
-	if (!bigger)
+	if (!bigger) {
+		/* The chains get longer, that is all. Do not try again for each entry. */
+		WRITE_ONCE(old->grow_at, (unsigned int)atomic_read(&entries) + old->size / 8);
 		return;
-	/* Pairs with smp_rmb() in find() and toa_table_misses(). */
+	}
+	/* Pairs with smp_rmb() in find(), toa_table_misses() and bucket_empty(). */
 	smp_store_release(&old->bigger, bigger);
 	for (b = 0; b < old->size; b++) {
 		move_bucket(old, b, bigger);
@@ -491,7 +495,7 @@ static struct toa_entry *entry_new(void)
 	unsigned int count = atomic_inc_return(&entries);
 	struct toa_entry *e;
 
-	if (unlikely(count > READ_ONCE(toa_table)->size))
+	if (unlikely(count > READ_ONCE(READ_ONCE(toa_table)->grow_at)))
 		schedule_work(&grow_work);
 	if (count > READ_ONCE(toa_table_max)) {
 		toa_stat_inc(TOA_STAT_TABLE_FULL);
@@ -554,6 +558,22 @@ bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *
 	return true;
 }
 
+/* Only if it is of that namespace, unless that is 0. */
+static __always_inline void remove_entry(const struct sock *sk, u64 hash, u32 net)
+{
+	struct toa_entry __rcu **link;
+	struct toa_entry *e = NULL;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(lock_of(hash), flags);
+	link = find_locked(sk, hash);
+	if (likely(link) && (!net || next_locked(link)->net == net))
+		e = entry_recycle(unlink_locked(link));
+	raw_spin_unlock_irqrestore(lock_of(hash), flags);
+	if (unlikely(e))
+		entry_free(e);
+}
+
 /**
  * toa_table_remove() - forget a connection
  * @sk: its socket, which may be about to be freed
@@ -562,20 +582,10 @@ bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *
  */
 void toa_table_remove(const struct sock *sk)
 {
-	struct toa_entry __rcu **link;
-	struct toa_entry *e = NULL;
 	u64 hash = toa_hash(sk);
-	unsigned long flags;
 
-	if (!has(sk, hash))
-		return;
-	raw_spin_lock_irqsave(lock_of(hash), flags);
-	link = find_locked(sk, hash);
-	if (likely(link))
-		e = entry_recycle(unlink_locked(link));
-	raw_spin_unlock_irqrestore(lock_of(hash), flags);
-	if (unlikely(e))
-		entry_free(e);
+	if (has(sk, hash))
+		remove_entry(sk, hash, 0);
 }
 
 #ifdef TOA_DEBUG
@@ -658,7 +668,11 @@ static struct toa_entry *first_locked(struct toa_table *t, u64 from)
 
 static bool bucket_empty(struct toa_table *t, u64 hash)
 {
-	return is_end(rcu_dereference_raw(*bucket_of(t, hash))) && !READ_ONCE(t->bigger);
+	if (!is_end(rcu_dereference_raw(*bucket_of(t, hash))))
+		return false;
+	/* Entries leave an old table when the bigger one can be seen. */
+	smp_rmb();
+	return !READ_ONCE(t->bigger);
 }
 
 /**
@@ -720,8 +734,9 @@ void toa_table_purge(u32 net)
 	if (!atomic_read(&entries))
 		return;
 	for (; walk(&from, &copy); from++)
+		/* Another connection may have the address by now, in another namespace. */
 		if (!net || copy.net == net)
-			toa_table_remove(copy.sk);
+			remove_entry(copy.sk, from, net);
 }
 
 /*

@@ -289,8 +289,9 @@ static int trusted_set(const char *text, const struct kernel_param *kp)
 	struct toa_trust *old = current_list(), *list;
 	size_t len = strlen(text);
 
-	/* sysfs hands a longer text over in pieces, of which each would be a list. */
-	if (len == PAGE_SIZE || len == PAGE_SIZE - 1) {
+	/* sysfs hands a longer text over in pieces, of which each would be a list; a load does not. */
+	if (THIS_MODULE->state != MODULE_STATE_COMING &&
+	    (len == PAGE_SIZE || len == PAGE_SIZE - 1)) {
 		pr_err("trusted: the list is too long for sysfs, which carries less than %lu bytes: load the module with it\n",
 		       PAGE_SIZE - 1);
 		return -E2BIG;

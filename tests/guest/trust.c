@@ -430,6 +430,29 @@ static void too_long(const void *arg)
 	trust_all();
 }
 
+/* What would be a piece of a longer list at run time is a list at load. */
+static void page_at_load(const void *arg)
+{
+	static const char param[] = "trusted=\"";
+	size_t len, last;
+
+	(void)arg;
+	for (len = PAGE - 1; len <= PAGE; len++) {
+		char *list = text + strlen(param);
+
+		require(toa_unload() == 0);
+		strcpy(text, param);
+		odd_hosts(list, 1000);
+		for (last = len; list[last] != ',';)
+			last--;
+		memset(list + last, ' ', len - last);
+		strcpy(list + len, "\"");
+		check_str(error_name(-toa_load(text)), error_name(0));
+		check(strlen(listed()) > PAGE - 64);
+	}
+	trust_all();
+}
+
 static void thousands(const void *arg)
 {
 	const unsigned int count = *(const unsigned int *)arg;
@@ -615,6 +638,7 @@ int main(int argc, char **argv)
 	test_add(refused_at_load, NULL, "refused at load");
 	test_add(read_back, NULL, "read back");
 	test_add(too_long, NULL, "too long for sysfs");
+	test_add(page_at_load, NULL, "a page at load");
 	test_add(thousands, &many[0], "a thousand items at load");
 	test_add(thousands, &many[1], "sixteen thousand items at load");
 	test_add(between, NULL, "replaced between SYN and ACK");
