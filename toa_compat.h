@@ -102,7 +102,7 @@ static inline unsigned long toa_regs_arg(struct pt_regs *regs, unsigned int n)
 /*
  * Function tracing that shows arguments and can redirect a call: on x86-64 since 5.11, where the
  * architecture passes the arguments by default, and on 5.10 with all registers saved; elsewhere
- * since 6.2. (No arm64 kernel has kretprobes by rethook; toa_ftrace_returns_to() could not read them.)
+ * since 6.2. (No arm64 kernel has kretprobes by rethook; toa_ftrace_returns_to() cannot read them.)
  */
 #if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && defined(TOA_HAS_ftrace_regs_get_argument) && \
 	!(defined(CONFIG_ARM64) && defined(CONFIG_KRETPROBE_ON_RETHOOK))

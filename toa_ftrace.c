@@ -149,9 +149,9 @@ static __always_inline bool from_wrapper(const struct toa_ftrace_regs *regs, uns
 }
 
 /*
- * Around what may make or free an entry in a callback. Under PREEMPT_RT the allocator may sleep, and
- * ftrace does not wait for who sleeps in a callback before it frees the code that called it: with
- * preemption off, entries come from the pool instead, and go there. (A wrapper may sleep.)
+ * Around what may make or free an entry in a callback. Under PREEMPT_RT the allocator may sleep,
+ * and ftrace does not wait for who sleeps in a callback before it frees the code that called it:
+ * with preemption off, entries come from the pool instead, and go there. (A wrapper may sleep.)
  */
 static __always_inline void entries_begin(void)
 {

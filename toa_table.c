@@ -115,9 +115,9 @@ static struct toa_table *table_alloc(unsigned int size)
  * Entries
  *
  * Each CPU has a magazine of free ones, which serves most connections with a fraction of what the
- * slab allocator costs. Behind it is the allocator; but under PREEMPT_RT that may sleep, which kprobe
- * handlers and callbacks of ftrace may not: there, entries come from and go to a pool, which a work
- * item fills up to the half when less than a quarter is left.
+ * slab allocator costs. Behind it is the allocator; but under PREEMPT_RT that may sleep, which
+ * kprobe handlers and callbacks of ftrace may not: there, entries come from and go to a pool, which
+ * a work item fills up to the half when less than a quarter is left.
  */
 
 struct magazine {

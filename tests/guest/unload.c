@@ -642,7 +642,7 @@ static void probes_add(void)
 
 	for (i = 0; i < FUNCTIONS; i++) {
 		trace("p:toatest/p%d %s", i, functions[i]);
-		/* With more of them than a stack has room for, should it come to its own return again. */
+		/* More than a stack has room for, should a call come back to itself. */
 		trace("r%d:toatest/r%d %s", RETURNS, i, functions[i]);
 	}
 	write_file(TRACING "events/toatest/enable", "1");
