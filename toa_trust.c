@@ -289,7 +289,7 @@ static int trusted_set(const char *text, const struct kernel_param *kp)
 	struct toa_trust *old = current_list(), *list;
 	size_t len = strlen(text);
 
-	/* sysfs, but not a load, hands long texts over in pieces, each would be a list. */
+	/* sysfs (but no load) hands long texts over in pieces, and each would be a list. */
 	if (THIS_MODULE->state != MODULE_STATE_COMING &&
 	    (len == PAGE_SIZE || len == PAGE_SIZE - 1)) {
 		pr_err("trusted: the list is too long for sysfs, which carries less than %lu bytes: load the module with it\n",
