@@ -25,7 +25,7 @@ static void *originals[TOA_HOOK_COUNT] __read_mostly;
 static unsigned long text_base __read_mostly;
 static unsigned long text_size __read_mostly;
 
-/* Calls inside wrappers. A call may end on another CPU than it began on: only the sum counts. */
+/* Calls inside wrappers. */
 static DEFINE_PER_CPU(long, inside);
 
 /*
@@ -383,39 +383,16 @@ void toa_ftrace_detach(enum toa_hook hook)
 	clear_filter(&traces[hook]);
 }
 
-static long calls_inside(void)
-{
-	long sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu(inside, cpu));
-	return sum;
-}
-
 /**
  * toa_ftrace_drain() - wait until nobody runs in a wrapper
  *
- * Called when all callbacks are detached. A call that was redirected before is either counted
- * already, or still on its way from the callback to the count without having slept: the first wait
- * ends when all those are counted. Then the counted ones leave, and the second wait covers their
- * way from the count to the return.
+ * Called when all callbacks are detached.
  *
  * Context: process, sleeps until the calls under way return.
  */
 void toa_ftrace_drain(void)
 {
-	unsigned int ms = 0;
-
-	toa_synchronize();
-	while (calls_inside()) {
-		msleep(20);
-		ms += 20;
-		if (ms % 10000 == 0)
-			pr_info("waiting for %ld calls of getpeername or accept to return\n",
-				calls_inside());
-	}
-	toa_synchronize();
+	toa_drain(&inside, "getpeername or accept");
 }
 
 #else /* TOA_HAVE_FTRACE */

@@ -16,9 +16,10 @@
 #include "toa_compat.h"
 #include "toa_option.h"
 
-/* toa_main.c: parameters */
+/* toa_main.c: parameters, and the way out */
 
 const char *toa_other_module(void);
+void toa_drain(const long __percpu *inside, const char *calls);
 
 extern bool toa_debug;
 extern bool toa_kernel_getname;

@@ -4,6 +4,7 @@
  */
 #include "toa_internal.h"
 
+#include <linux/delay.h>
 #include <linux/kallsyms.h>
 #include <linux/moduleparam.h>
 #include <linux/namei.h>
@@ -223,6 +224,42 @@ no_hook:
 no_table:
 	toa_handshake_exit();
 	return err;
+}
+
+static long sum_of(const long __percpu *counts)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(counts, cpu));
+	return sum;
+}
+
+/**
+ * toa_drain() - wait until all calls under way have returned
+ * @inside: how many, on each CPU; one may end on another CPU than it began on: only the sum counts
+ * @calls:  what is called, for the log
+ *
+ * Nobody begins one any more. A call that was begun is counted already, or is on its way to that
+ * without having slept: the first wait ends when all those are counted. Then the counted ones
+ * leave, and the second wait covers their way from the count to the return.
+ *
+ * Context: process, sleeps.
+ */
+void toa_drain(const long __percpu *inside, const char *calls)
+{
+	unsigned int ms = 0;
+	long sum;
+
+	toa_synchronize();
+	while ((sum = sum_of(inside))) {
+		msleep(20);
+		ms += 20;
+		if (ms % 10000 == 0)
+			pr_info("waiting for %ld calls of %s to return\n", sum, calls);
+	}
+	toa_synchronize();
 }
 
 static void __exit toa_exit(void)

@@ -7,7 +7,6 @@
 #include "toa.h"
 #include "toa_trace.h"
 
-#include <linux/delay.h>
 #include <linux/netfilter.h>
 #include <linux/percpu.h>
 #include <linux/tcp.h>
@@ -214,23 +213,11 @@ int __init toa_nat64_init(void)
 	return err;
 }
 
-static long calls_inside(void)
-{
-	long sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu(inside, cpu));
-	return sum;
-}
-
 /**
  * toa_nat64_exit() - answer no more
  *
  * netfilter finds nat64_ops under a lock, drops that, and uses them without: it reads them, calls
- * nat64_get(), reads them again, and sleeps nowhere but inside the call. So, when they can be found
- * no more, the first wait ends when everybody who found them has been counted inside, or is done;
- * then those inside leave, and the second wait covers their way out.
+ * nat64_get(), reads them again, and sleeps nowhere but inside the call.
  *
  * The first thing on the way out, for kernels where the module is the owner.
  *
@@ -238,15 +225,6 @@ static long calls_inside(void)
  */
 void toa_nat64_exit(void)
 {
-	unsigned int ms = 0;
-
 	nf_unregister_sockopt(&nat64_ops);
-	toa_synchronize();
-	while (calls_inside()) {
-		msleep(20);
-		ms += 20;
-		if (ms % 10000 == 0)
-			pr_info("waiting for %ld calls of getsockopt to return\n", calls_inside());
-	}
-	toa_synchronize();
+	toa_drain(&inside, "getsockopt");
 }
