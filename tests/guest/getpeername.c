@@ -399,7 +399,7 @@ static void uring_worker(const void *arg)
 	static char trace[1 << 16];
 	const bool traced = access(EVENT, F_OK) == 0;
 	struct pollfd pfd = { .events = POLLIN };
-	char want[32], *line;
+	char want[32], mine[32], *line;
 	struct server s;
 	struct conn c;
 	struct ring r;
@@ -426,7 +426,9 @@ static void uring_worker(const void *arg)
 			line--;
 		snprintf(want, sizeof(want), "iou-wrk-%d", getpid());
 		line[strcspn(line, "\n")] = 0;
-		if (!strstr(line, want))
+		/* Names of threads get lost; numbers do not. */
+		snprintf(mine, sizeof(mine), "<...>-%d ", getpid());
+		if (!strstr(line, want) && (!strstr(line, "<...>-") || strstr(line, mine)))
 			test_fail(__FILE__, __LINE__, "no worker accepted it: %s", line);
 	} else {
 		test_note("no tracepoint says who accepted it");
