@@ -224,7 +224,8 @@ bool toa_trust_covers(const struct sk_buff *skb);
 
 static inline bool toa_trust_empty(void)
 {
-	return !rcu_access_pointer(toa_trust);
+	/* gcc 9 and older refuse rcu_access_pointer() of a struct that is not known here. */
+	return !READ_ONCE(toa_trust);
 }
 
 /* toa_nat64.c */
