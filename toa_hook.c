@@ -6,6 +6,7 @@
 #include "toa_internal.h"
 
 #include <linux/in.h>
+#include <linux/moduleparam.h>
 #include <linux/socket.h>
 #include <linux/workqueue.h>
 
@@ -40,6 +41,10 @@ const char *const toa_hook_symbol[TOA_HOOK_COUNT] = {
 
 bool toa_hook_fired[TOA_HOOK_COUNT] __read_mostly;
 bool toa_hook_may_miss __read_mostly;
+
+static char *mode = "auto";
+module_param_named(hook, mode, charp, 0444);
+MODULE_PARM_DESC(hook, "How to attach to the kernel: auto, ftrace or kprobe; kprobe where live patches must go in (default auto)");
 
 static enum mechanism attached[TOA_HOOK_COUNT];
 
@@ -104,7 +109,7 @@ static void explain(enum toa_hook hook, int err)
 		break;
 	default:
 		pr_err("cannot hook %s (error %d): is kernel.ftrace_enabled 1? Else try hook=%s\n",
-		       symbol, err, sysfs_streq(toa_hook_mode, "kprobe") ? "ftrace" : "kprobe");
+		       symbol, err, sysfs_streq(mode, "kprobe") ? "ftrace" : "kprobe");
 	}
 }
 
@@ -112,10 +117,10 @@ static int attach_best(enum toa_hook hook)
 {
 	int err;
 
-	if (sysfs_streq(toa_hook_mode, "kprobe"))
+	if (sysfs_streq(mode, "kprobe"))
 		return attach(hook, KPROBE);
 	err = attach(hook, FTRACE);
-	if (!err || sysfs_streq(toa_hook_mode, "ftrace"))
+	if (!err || sysfs_streq(mode, "ftrace"))
 		return err;
 	/* Nothing to report where the kernel lacks the one or the function. */
 	if (err != -EOPNOTSUPP && err != -ENOENT)
@@ -273,9 +278,9 @@ int __init toa_hook_init(void)
 	enum toa_hook hook;
 	int err;
 
-	if (!sysfs_streq(toa_hook_mode, "auto") && !sysfs_streq(toa_hook_mode, "ftrace") &&
-	    !sysfs_streq(toa_hook_mode, "kprobe")) {
-		pr_err("hook=%s: must be auto, ftrace or kprobe\n", toa_hook_mode);
+	if (!sysfs_streq(mode, "auto") && !sysfs_streq(mode, "ftrace") &&
+	    !sysfs_streq(mode, "kprobe")) {
+		pr_err("hook=%s: must be auto, ftrace or kprobe\n", mode);
 		return -EINVAL;
 	}
 	err = toa_path_init();

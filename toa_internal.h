@@ -16,10 +16,12 @@
 #include "toa_compat.h"
 #include "toa_option.h"
 
-/* toa_main.c: parameters, and the way out */
+/* toa_main.c: the way out */
 
 const char *toa_other_module(void);
 void toa_drain(const long __percpu *inside, const char *calls);
+
+/* toa_param.c */
 
 extern bool toa_debug;
 extern bool toa_kernel_getname;
@@ -265,7 +267,6 @@ enum toa_hook {
 
 extern const char *const toa_hook_symbol[TOA_HOOK_COUNT];
 extern bool toa_hook_fired[TOA_HOOK_COUNT];
-extern char *toa_hook_mode;
 
 /*
  * The end of a connection can go unnoticed, and leave a stale entry under an address that will be

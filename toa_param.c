@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The parameters: their values, what is checked, and what modinfo says of them. (`trusted` is in
+ * toa_trust.c, `hook` and `late` are in toa_hook.c: setting these does more than storing a value.)
+ */
+#include "toa_internal.h"
+#include "toa.h"
+
+#include <linux/moduleparam.h>
+#include <linux/string.h>
+
+/*
+ * What is written to a parameter is refused, with a line, if it makes no sense; the old value
+ * stays. The kernel holds a lock of the module's parameters around @set and @get.
+ */
+
+static int refuse(const char *val, const struct kernel_param *kp, const char *must_be)
+{
+	pr_err("%s=%.*s: must be %s\n", kp->name, (int)min_t(size_t, strcspn(val, "\n"), 80), val,
+	       must_be);
+	return -EINVAL;
+}
+
+static int set_bool(const char *val, const struct kernel_param *kp)
+{
+	return param_set_bool(val, kp) ? refuse(val, kp, "0 or 1") : 0;
+}
+
+static const struct kernel_param_ops bool_ops = {
+	TOA_PARAM_NOARG
+	.set = set_bool,
+	.get = param_get_bool,
+};
+
+struct bounded {
+	unsigned int *value;
+	unsigned int max;
+};
+
+static int set_bounded(const char *val, const struct kernel_param *kp)
+{
+	const struct bounded *b = kp->arg;
+	char must_be[64];
+	unsigned int n;
+
+	if (kstrtouint(val, 0, &n) || n > b->max) {
+		snprintf(must_be, sizeof(must_be), "a number up to %u", b->max);
+		return refuse(val, kp, must_be);
+	}
+	WRITE_ONCE(*b->value, n);
+	return 0;
+}
+
+static int get_bounded(char *buf, const struct kernel_param *kp)
+{
+	const struct bounded *b = kp->arg;
+
+	return scnprintf(buf, PAGE_SIZE, "%u\n", *b->value);
+}
+
+static const struct kernel_param_ops bounded_ops = {
+	.set = set_bounded,
+	.get = get_bounded,
+};
+
+struct toa_option_uses toa_option_uses __read_mostly = {
+	.of = { [200] = TOA_USE_V4, [253] = TOA_USE_V6 },
+};
+
+/*
+ * Segments are being parsed meanwhile. A kind is added before another one is taken away, so that
+ * while a balancer's kind is changed both are looked for, and never none.
+ */
+static int set_kinds(const char *val, const struct kernel_param *kp)
+{
+	static const char must_be[] =
+		"kinds of TCP options with commas, none of the kernel's 0-5,8,19,29,30,34,172,174";
+	const u8 use = (unsigned long)kp->arg;
+	u8 kinds[ARRAY_SIZE(toa_option_uses.of)], *of = toa_option_uses.of;
+	unsigned int i;
+
+	if (toa_option_list(val, kinds))
+		return refuse(val, kp, must_be);
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i] && !(of[i] & use))
+			WRITE_ONCE(of[i], of[i] | use);
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!kinds[i] && of[i] & use)
+			WRITE_ONCE(of[i], of[i] & ~use);
+	return 0;
+}
+
+static int get_kinds(char *buf, const struct kernel_param *kp)
+{
+	const u8 use = (unsigned long)kp->arg;
+	unsigned int i, len = 0;
+
+	for (i = 0; i < ARRAY_SIZE(toa_option_uses.of); i++)
+		if (toa_option_uses.of[i] & use)
+			len += scnprintf(buf + len, PAGE_SIZE - len, len ? ",%u" : "%u", i);
+	return len + scnprintf(buf + len, PAGE_SIZE - len, "\n");
+}
+
+static const struct kernel_param_ops kinds_ops = {
+	.set = set_kinds,
+	.get = get_kinds,
+};
+
+module_param_cb(opt_ipv4, &kinds_ops, (void *)TOA_USE_V4, 0644);
+__MODULE_PARM_TYPE(opt_ipv4, "list of kinds");
+MODULE_PARM_DESC(opt_ipv4, "TCP options of length 8 with port and IPv4 address: their kinds, with commas between (default 200)");
+
+module_param_cb(opt_ipv6, &kinds_ops, (void *)TOA_USE_V6, 0644);
+__MODULE_PARM_TYPE(opt_ipv6, "list of kinds");
+MODULE_PARM_DESC(opt_ipv6, "TCP options of length 20 with port and IPv6 address: their kinds, with commas between (default 253)");
+
+module_param_cb(opt_hostid, &kinds_ops, (void *)TOA_USE_HOSTID, 0644);
+__MODULE_PARM_TYPE(opt_hostid, "list of kinds");
+MODULE_PARM_DESC(opt_hostid, "TCP options of length 7 or 19 with a type and an address but no port, as CDNs send: their kinds, with commas between (default none, often 28)");
+
+bool toa_nat64_getpeername __read_mostly = true;
+module_param_cb(nat64_getpeername, &bool_ops, &toa_nat64_getpeername, 0644);
+__MODULE_PARM_TYPE(nat64_getpeername, "bool");
+MODULE_PARM_DESC(nat64_getpeername, "Show IPv6 clients of IPv4 connections to AF_INET6 sockets; if not, only getsockopt does (0 or 1, default 1)");
+
+#ifdef TOA_DEBUG
+bool toa_debug __read_mostly = true;
+#else
+bool toa_debug __read_mostly;
+#endif
+module_param_cb(debug, &bool_ops, &toa_debug, 0644);
+__MODULE_PARM_TYPE(debug, "bool");
+MODULE_PARM_DESC(debug, "One kernel log line, rate-limited, for each decision (0 or 1, default 0)");
+
+bool toa_kernel_getname __read_mostly;
+module_param_cb(kernel_getname, &bool_ops, &toa_kernel_getname, 0644);
+__MODULE_PARM_TYPE(kernel_getname, "bool");
+MODULE_PARM_DESC(kernel_getname, "Show the real client to servers inside the kernel too, such as NFS (0 or 1, default 0)");
+
+unsigned int toa_syn_slots __read_mostly = 16384;
+static struct bounded syn_slots = { &toa_syn_slots, 1 << 24 };
+module_param_cb(syn_slots, &bounded_ops, &syn_slots, 0444);
+__MODULE_PARM_TYPE(syn_slots, "uint");
+MODULE_PARM_DESC(syn_slots, "Handshakes whose SYN carried an address that are kept at once, some 120 bytes each (0 to 16777216, 0: do not look at SYNs; default 16384)");
+
+unsigned int toa_table_max __read_mostly = 1 << 20;
+static struct bounded table_max = { &toa_table_max, 1 << 28 };
+module_param_cb(table_max, &bounded_ops, &table_max, 0644);
+__MODULE_PARM_TYPE(table_max, "uint");
+MODULE_PARM_DESC(table_max, "Connections with an address that are kept at once (0 to 268435456, default 1048576)");
