@@ -324,6 +324,20 @@ static inline bool toa_req_taken(const struct request_sock *req)
 #endif
 }
 
+/*
+ * How much each side has received of the other, less what was not acknowledged: since 4.1. (Before
+ * 3.9 a member of the same name counted something else.)
+ */
+#ifdef TOA_HAS_bytes_received
+#define TOA_HAVE_LATE true
+#define toa_bytes_acked(tp) ((tp)->bytes_acked)
+#define toa_bytes_received(tp) ((u32)(tp)->bytes_received)
+#else
+#define TOA_HAVE_LATE false
+#define toa_bytes_acked(tp) 1
+#define toa_bytes_received(tp) 0
+#endif
+
 /**
  * toa_net_id() - the number that tells a network namespace from every other living one
  * @net: the namespace

@@ -201,12 +201,25 @@ static void __no_kmsan_checks on_mptcp(unsigned long ip, unsigned long parent,
 	entries_end();
 }
 
+static void __no_kmsan_checks on_late(unsigned long ip, unsigned long parent,
+				      struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
+{
+	const struct sock *sk = (const struct sock *)toa_ftrace_arg(regs, 0);
+	const struct sk_buff *skb = (const struct sk_buff *)toa_ftrace_arg(regs, 1);
+
+	if (!toa_late_wanted(sk, skb))
+		return;
+	entries_begin();
+	toa_late(sk, skb);
+	entries_end();
+}
+
 static void __no_kmsan_checks on_deferred(unsigned long ip, unsigned long parent,
 					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
-	toa_deferred((const struct sock *)toa_ftrace_arg(regs, 0),
-		     (const struct sk_buff *)toa_ftrace_arg(regs, 1),
-		     (const struct request_sock *)toa_ftrace_arg(regs, 2));
+	toa_check_req((const struct sock *)toa_ftrace_arg(regs, 0),
+		      (const struct sk_buff *)toa_ftrace_arg(regs, 1),
+		      (const struct request_sock *)toa_ftrace_arg(regs, 2));
 }
 
 static void __no_kmsan_checks on_syn(unsigned long ip, unsigned long parent,
@@ -277,6 +290,7 @@ static const struct {
 	[TOA_HOOK_CHILD_V4] = { on_child_v4, true },
 	[TOA_HOOK_CHILD_V6] = { on_child_v6, true },
 	[TOA_HOOK_MPTCP] = { on_mptcp, false },
+	[TOA_HOOK_LATE] = { on_late, false },
 	[TOA_HOOK_DEFERRED] = { on_deferred, false },
 	[TOA_HOOK_SYN] = { on_syn, false },
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Addresses seen in a SYN, kept until that handshake completes.
+ * Addresses seen before the segment that completes a handshake, most in its SYN, kept until then.
  *
  * The memory is fixed: a number of slots is allocated at load. When all are in use, the slot that
  * was filled first is taken again, so that a flood of SYNs costs no memory and an honest handshake
@@ -82,14 +82,18 @@ static void release_locked(struct toa_slot *slot)
  * Replaces what is kept for the same handshake.
  *
  * Context: any; takes slots_lock.
+ * Return: true if another handshake was forgotten for it.
  */
-void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs)
+bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs)
 {
-	struct hlist_head *bucket = bucket_of(flow);
+	struct hlist_head *bucket;
 	bool evicted = false;
 	unsigned long flags;
 	struct toa_slot *slot;
 
+	if (!toa_syn_slots)
+		return false;
+	bucket = bucket_of(flow);
 	raw_spin_lock_irqsave(&slots_lock, flags);
 	slot = find_locked(bucket, flow);
 	if (!slot) {
@@ -107,6 +111,7 @@ void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addr
 	raw_spin_unlock_irqrestore(&slots_lock, flags);
 	if (evicted)
 		toa_stat_inc(TOA_STAT_SYN_EVICTED);
+	return evicted;
 }
 
 /**

@@ -7,6 +7,7 @@
 
 #include <linux/in.h>
 #include <linux/moduleparam.h>
+#include <linux/mutex.h>
 #include <linux/socket.h>
 #include <linux/workqueue.h>
 
@@ -33,6 +34,7 @@ const char *const toa_hook_symbol[TOA_HOOK_COUNT] = {
 	[TOA_HOOK_CHILD_V4] = "tcp_v4_syn_recv_sock",
 	[TOA_HOOK_CHILD_V6] = "tcp_v6_syn_recv_sock",
 	[TOA_HOOK_MPTCP] = "mptcp_pm_new_connection",
+	[TOA_HOOK_LATE] = "tcp_rcv_established",
 	[TOA_HOOK_DEFERRED] = "tcp_check_req",
 	[TOA_HOOK_SYN] = "tcp_conn_request",
 	[TOA_HOOK_SYN_V4] = "tcp_v4_conn_request",
@@ -138,9 +140,92 @@ static void __init report_refused(void)
 				toa_hook_symbol[hook], refused[hook]);
 }
 
+static void detach(enum toa_hook hook)
+{
+	if (attached[hook] == KPROBE)
+		toa_kprobe_detach(hook);
+	if (attached[hook] == FTRACE)
+		toa_ftrace_detach(hook);
+	attached[hook] = NONE;
+}
+
+/*
+ * tcp_rcv_established() is called for every segment, and of interest to few balancers' users: its
+ * hook is attached while the parameter late= is set.
+ */
+
+static bool late;
+
+/* Protects @running and the hook: a parameter may be set while the module comes or goes. */
+static DEFINE_MUTEX(late_lock);
+static bool running;			/* all other hooks are attached */
+
+static int late_update(void)
+{
+	int err = 0;
+
+	if (late && !attached[TOA_HOOK_LATE])
+		err = attach_best(TOA_HOOK_LATE);
+	if (err)
+		explain(TOA_HOOK_LATE, err);
+	if (!late)
+		detach(TOA_HOOK_LATE);
+	return err;
+}
+
+static int set_late(const char *val, const struct kernel_param *kp)
+{
+	const bool before = late;
+	int err = toa_param_set_bool(val, kp);
+
+	if (err)
+		return err;
+	if (late && !TOA_HAVE_LATE) {
+		pr_err("late=1: this kernel does not count what is acknowledged (Linux does since 4.1)\n");
+		err = -EOPNOTSUPP;
+	}
+	mutex_lock(&late_lock);
+	if (!err && running)
+		err = late_update();
+	if (err)
+		late = before;
+	mutex_unlock(&late_lock);
+	return err;
+}
+
+static const struct kernel_param_ops late_ops = {
+	TOA_PARAM_NOARG
+	.set = set_late,
+	.get = param_get_bool,
+};
+
+module_param_cb(late, &late_ops, &late, 0644);
+__MODULE_PARM_TYPE(late, "bool");
+MODULE_PARM_DESC(late, "Believe an option behind the handshake too, if the connection has none yet and nothing that the server sent has been acknowledged (0 or 1, default 0)");
+
+static int late_begin(void)
+{
+	int err;
+
+	mutex_lock(&late_lock);
+	err = late_update();
+	running = !err;
+	mutex_unlock(&late_lock);
+	return err;
+}
+
+/* Afterwards setting the parameter attaches nothing. */
+static void late_end(void)
+{
+	mutex_lock(&late_lock);
+	running = false;
+	mutex_unlock(&late_lock);
+}
+
 /*
  * tcp_check_req() is on the way of every connection, and of interest to few: its hook is attached
- * when the first SYN for a listener with TCP_DEFER_ACCEPT has come, and stays.
+ * when the first SYN for a listener with TCP_DEFER_ACCEPT has come, or the first handshake been
+ * forgotten while it was under way, and stays.
  */
 
 bool toa_hook_deferring __read_mostly;
@@ -295,7 +380,8 @@ int __init toa_hook_init(void)
 		return err;
 	}
 	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
-		if (is_replaced(hook) || hook == TOA_HOOK_DEFERRED || (is_mptcp(hook) && !mptcp))
+		if (is_replaced(hook) || hook == TOA_HOOK_DEFERRED || hook == TOA_HOOK_LATE ||
+		    (is_mptcp(hook) && !mptcp))
 			continue;
 		err = attach_best(hook);
 		if (err == -ENOENT && is_ipv6(hook)) {
@@ -314,6 +400,8 @@ int __init toa_hook_init(void)
 	if (!ipv6)
 		pr_info("this kernel has no IPv6, or it is a module that is not loaded yet: IPv4 only\n");
 	err = self_test();
+	if (!err)
+		err = late_begin();
 	if (err)
 		goto fail;
 	report_refused();
@@ -336,15 +424,12 @@ void toa_hook_exit(void)
 	enum toa_hook hook = TOA_HOOK_COUNT;
 	bool ftrace = false;
 
+	late_end();
 	while (hook-- > 0) {
 		if (hook == TOA_HOOK_DEFERRED)
 			cancel_delayed_work_sync(&defer_work);
-		if (attached[hook] == KPROBE)
-			toa_kprobe_detach(hook);
-		if (attached[hook] == FTRACE)
-			toa_ftrace_detach(hook);
 		ftrace |= attached[hook] == FTRACE;
-		attached[hook] = NONE;
+		detach(hook);
 		if (toa_kprobe_missed(hook))
 			pr_info("the hook on %s was missed %lu times\n", toa_hook_symbol[hook],
 				toa_kprobe_missed(hook));

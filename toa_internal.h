@@ -26,9 +26,20 @@ void toa_drain(const long __percpu *inside, const char *calls);
 extern bool toa_debug;
 extern bool toa_kernel_getname;
 extern bool toa_nat64_getpeername;
-extern struct toa_option_uses toa_option_uses;
+extern struct toa_option_rules toa_option_rules;
+extern unsigned int toa_segments;
 extern unsigned int toa_syn_slots;
 extern unsigned int toa_table_max;
+
+/* toa_segments: a bit for each TOA_SEGMENT_ that the balancer writes its options into. */
+#define TOA_SEGMENT_BIT(segment) (1 << (segment))
+#define TOA_SEGMENTS_ALL \
+	(TOA_SEGMENT_BIT(TOA_SEGMENT_SYN) | TOA_SEGMENT_BIT(TOA_SEGMENT_ACK) | \
+	 TOA_SEGMENT_BIT(TOA_SEGMENT_DATA))
+
+struct kernel_param;
+
+int toa_param_set_bool(const char *val, const struct kernel_param *kp);
 
 /* One line for each decision, for whoever looks for a lost address with dmesg. */
 #define toa_dbg(fmt, ...) \
@@ -70,6 +81,8 @@ enum toa_stat {
 	TOA_STAT_ALLOC_FAILED,
 	TOA_STAT_UNTRUSTED,
 	TOA_STAT_DISAGREE,
+	TOA_STAT_SEGMENT,
+	TOA_STAT_LATE,
 	TOA_STAT_COUNT,
 };
 
@@ -137,7 +150,7 @@ static inline bool toa_handshake_misses(u32 isn)
 
 int toa_handshake_init(void);
 void toa_handshake_exit(void);
-void toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs);
+bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs);
 struct toa_slot *toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs);
 void toa_handshake_release(struct toa_slot *slot, u32 isn);
 void toa_handshake_purge(u32 net);
@@ -256,6 +269,8 @@ enum toa_hook {
 	TOA_HOOK_CHILD_V4,
 	TOA_HOOK_CHILD_V6,
 	TOA_HOOK_MPTCP,
+	/* Attached while the parameter late= asks for it. */
+	TOA_HOOK_LATE,
 	/* Attached by toa_hook_defer(), called from the next ones: those are detached before it. */
 	TOA_HOOK_DEFERRED,
 	TOA_HOOK_SYN,
@@ -285,7 +300,9 @@ extern bool toa_hook_deferring;
 void toa_hook_defer_now(void);
 
 /**
- * toa_hook_defer() - there is a listener with TCP_DEFER_ACCEPT: attach what that needs
+ * toa_hook_defer() - what passes requests is of interest: see to it
+ *
+ * There is a listener with TCP_DEFER_ACCEPT, or a handshake was forgotten that is still under way.
  *
  * Context: any.
  */

@@ -54,11 +54,21 @@ static int on_mptcp(struct kprobe *kp, struct pt_regs *regs)
 	return 0;
 }
 
+static int on_late(struct kprobe *kp, struct pt_regs *regs)
+{
+	const struct sock *sk = (const struct sock *)toa_regs_arg(regs, 0);
+	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 1);
+
+	if (toa_late_wanted(sk, skb))
+		toa_late(sk, skb);
+	return 0;
+}
+
 static int on_deferred(struct kprobe *kp, struct pt_regs *regs)
 {
-	toa_deferred((const struct sock *)toa_regs_arg(regs, 0),
-		     (const struct sk_buff *)toa_regs_arg(regs, 1),
-		     (const struct request_sock *)toa_regs_arg(regs, 2));
+	toa_check_req((const struct sock *)toa_regs_arg(regs, 0),
+		      (const struct sk_buff *)toa_regs_arg(regs, 1),
+		      (const struct request_sock *)toa_regs_arg(regs, 2));
 	return 0;
 }
 
@@ -182,6 +192,7 @@ static const struct {
 		.data_size = sizeof(struct child_call),
 	},
 	[TOA_HOOK_MPTCP] = { .entry = on_mptcp },
+	[TOA_HOOK_LATE] = { .entry = on_late },
 	[TOA_HOOK_DEFERRED] = { .entry = on_deferred },
 	[TOA_HOOK_SYN] = { .entry = on_syn },
 	[TOA_HOOK_SYN_V4] = { .entry = on_syn_old },
@@ -190,6 +201,9 @@ static const struct {
 
 /* Of a hook that needs no return only rp.kp is used. */
 static struct kretprobe probes[TOA_HOOK_COUNT];
+
+/* Calls missed by a probe that has been attached again since. */
+static unsigned long missed_before[TOA_HOOK_COUNT];
 
 /**
  * toa_kprobe_attach() - attach a hook by a probe
@@ -202,6 +216,7 @@ int toa_kprobe_attach(enum toa_hook hook)
 {
 	struct kretprobe *rp = &probes[hook];
 
+	missed_before[hook] = toa_kprobe_missed(hook);
 	memset(rp, 0, sizeof(*rp));
 	rp->kp.symbol_name = toa_hook_symbol[hook];
 	if (handlers[hook].entry) {
@@ -240,7 +255,7 @@ void toa_kprobe_detach(enum toa_hook hook)
  */
 unsigned long toa_kprobe_missed(enum toa_hook hook)
 {
-	return probes[hook].kp.nmissed + probes[hook].nmissed;
+	return missed_before[hook] + probes[hook].kp.nmissed + probes[hook].nmissed;
 }
 
 /**

@@ -13,6 +13,7 @@
 #else
 #include <string.h>
 #define READ_ONCE(x) (x)
+#define noinline __attribute__((noinline))
 #endif
 
 /* Kinds of RFC 9293; the first two have no length byte. */
@@ -23,26 +24,33 @@
 /* The only kind that the kernel's TCP uses and leaves to experiments as well. */
 #define OPT_EXP 254
 
+#define OPT_AO 29
+
 #define LEN_V4		8	/* kind, length, port, address */
 #define LEN_V6		20
 #define LEN_HOSTID_V4	7	/* kind, length, type, address */
 #define LEN_HOSTID_V6	19
+#define LEN_BARE_V4	6	/* kind, length, address */
+#define LEN_BARE_V6	18
 
 /* All that the kernel's TCP uses: what it reads as its own is no address. */
 static int is_kernels(unsigned int kind)
 {
 	return kind <= 5 ||			/* end, NOP, MSS, window scale, SACK */
 	       kind == 8 ||			/* timestamps */
-	       kind == 19 || kind == 29 ||	/* MD5, TCP-AO */
+	       kind == 19 || kind == OPT_AO ||	/* MD5, TCP-AO */
 	       kind == 30 || kind == 34 ||	/* MPTCP, Fast Open */
 	       kind == 172 || kind == 174;	/* Accurate ECN */
 }
 
-/* An option 254 that the kernel reads as its own, whatever the length: by its first bytes. */
-static int is_kernels_experiment(const __u8 *opt)
+/*
+ * An option 254 that the kernel reads as its own, whatever the length: by its first bytes. Only a
+ * SYN asks for Fast Open; elsewhere these bytes are a client's port, 63881.
+ */
+static int is_kernels_experiment(const __u8 *opt, int syn)
 {
 	return opt[0] == OPT_EXP &&
-	       (memcmp(opt + 2, "\xf9\x89", 2) == 0 ||		/* Fast Open, old form */
+	       ((syn && memcmp(opt + 2, "\xf9\x89", 2) == 0) ||	/* Fast Open, old form */
 		memcmp(opt + 2, "\xe2\xd4\xc3\xd9", 4) == 0);	/* SMC */
 }
 
@@ -87,13 +95,14 @@ static int v6_claimable(const __u8 *a)
 /**
  * toa_option_list() - read a list of option kinds
  * @text:  decimal numbers with commas between, or nothing; a newline may stand at the end
+ * @use:   what the options are, a TOA_USE_ flag: F5's rules put addresses without a port into 29
  * @kinds: 256 bytes: 1 for each kind that is in the list, 0 for the others
  *
  * Context: any.
  * Return: 0, or -1 if it is no such list, or has a kind that the kernel's TCP uses; then @kinds is
  * of no use.
  */
-int toa_option_list(const char *text, __u8 *kinds)
+int toa_option_list(const char *text, unsigned int use, __u8 *kinds)
 {
 	unsigned int kind;
 
@@ -105,7 +114,10 @@ int toa_option_list(const char *text, __u8 *kinds)
 			return -1;
 		for (kind = 0; *text >= '0' && *text <= '9' && kind < 256; text++)
 			kind = kind * 10 + (*text - '0');
-		if (kind > 255 || is_kernels(kind))
+		if (kind > 255)
+			return -1;
+		if (is_kernels(kind) &&
+		    !(kind == OPT_AO && use & (TOA_USE_HOSTID | TOA_USE_BARE)))
 			return -1;
 		kinds[kind] = 1;
 		if (*text == '\0' || strcmp(text, "\n") == 0)
@@ -132,7 +144,7 @@ static __always_inline unsigned int usual(const __u8 *opt, unsigned int len)
 }
 
 /* Go to the next option whose kind is looked for. Returns what its kind is used for, or 0. */
-static __always_inline unsigned int find(const struct toa_option_uses *uses, const __u8 **opt,
+static __always_inline unsigned int find(const struct toa_option_rules *rules, const __u8 **opt,
 					 unsigned int *len)
 {
 	const __u8 *at = *opt;
@@ -149,7 +161,7 @@ static __always_inline unsigned int find(const struct toa_option_uses *uses, con
 		size = at[1];
 		if (size < 2 || size > left)
 			break;
-		use = READ_ONCE(uses->of[*at]);
+		use = READ_ONCE(rules->of[*at]);
 		if (use) {
 			*opt = at;
 			*len = left;
@@ -160,27 +172,30 @@ static __always_inline unsigned int find(const struct toa_option_uses *uses, con
 }
 
 /* Which address an option has, if any: TOA_HAVE_V4 or TOA_HAVE_V6. */
-static __always_inline unsigned int has(unsigned int use, const __u8 *opt)
+static __always_inline unsigned int has(unsigned int use, const __u8 *opt, int syn)
 {
 	const unsigned int len = opt[1];
 	unsigned int have = 0;
 
-	if ((len == LEN_V4 && use & TOA_USE_V4) || (len == LEN_HOSTID_V4 && use & TOA_USE_HOSTID))
+	if ((len == LEN_V4 && use & TOA_USE_V4) ||
+	    (len == LEN_HOSTID_V4 && use & TOA_USE_HOSTID) ||
+	    (len == LEN_BARE_V4 && use & TOA_USE_BARE))
 		have = TOA_HAVE_V4;
 	else if ((len == LEN_V6 && use & TOA_USE_V6) ||
-		 (len == LEN_HOSTID_V6 && use & TOA_USE_HOSTID))
+		 (len == LEN_HOSTID_V6 && use & TOA_USE_HOSTID) ||
+		 (len == LEN_BARE_V6 && use & TOA_USE_BARE))
 		have = TOA_HAVE_V6;
-	return have && !is_kernels_experiment(opt) ? have : 0;
+	return have && !is_kernels_experiment(opt, syn) ? have : 0;
 }
 
 /* Take an option's address; false if nobody may claim it. */
 static __always_inline int take(unsigned int have, const __u8 *opt, __be16 sender_port,
 				struct toa_addrs *out)
 {
-	const int hostid = opt[1] & 1;
-	const __u8 *addr = opt + (hostid ? 3 : 4);
+	const unsigned int len = opt[1];
+	const __u8 *addr = opt + len - (have == TOA_HAVE_V4 ? 4 : 16);
 
-	if (!hostid)
+	if (len == LEN_V4 || len == LEN_V6)
 		memcpy(&sender_port, opt + 2, sizeof(sender_port));
 	if (have == TOA_HAVE_V4) {
 		if (!v4_claimable(addr))
@@ -195,37 +210,86 @@ static __always_inline int take(unsigned int have, const __u8 *opt, __be16 sende
 		out->v6_port = sender_port;
 		out->v6_kind = opt[0];
 	}
-	out->have |= have;
 	return 1;
 }
 
-/**
- * toa_option_parse() - find the real client's addresses in the options of one TCP header
- * @uses:        which kinds to look for; may change meanwhile
- * @opt:         the option bytes, from behind the fixed header
- * @len:         how many there are, 0 to 40 in a TCP header; any number is safe
- * @sender_port: the segment's source port, network byte order: goes with addresses without a port
- * @out:         what was found; only @out->have is written when nothing was
- *
- * Of each family the first well-formed option counts, whatever its kind. Reading stops at the
- * end-of-options mark and at an option whose length is impossible; what stood before it counts.
- *
- * Context: any, takes no lock.
- * Return: how many of the options that count named an address nobody may claim; these are not
- * in @out.
- */
-unsigned int toa_option_parse(const struct toa_option_uses *uses, const __u8 *opt,
-			      unsigned int len, __be16 sender_port, struct toa_addrs *out)
+/* Does an option name somebody else than the one of its family that counts? */
+static int differs(unsigned int have, const __u8 *opt, __be16 sender_port,
+		   const struct toa_addrs *counts)
 {
-	unsigned int refused = 0, have, use;
+	struct toa_addrs addrs;
 
-	out->have = 0;
-	for (use = find(uses, &opt, &len); use; use = find(uses, &opt, &len)) {
-		have = has(use, opt) & ~(out->have | refused);
-		if (have && !take(have, opt, sender_port, out))
-			refused |= have;
+	if (!(counts->have & have) || !take(have, opt, sender_port, &addrs))
+		return 1;
+	if (have == TOA_HAVE_V4)
+		return addrs.v4_addr != counts->v4_addr || addrs.v4_port != counts->v4_port;
+	return memcmp(&addrs.v6_addr, &counts->v6_addr, sizeof(addrs.v6_addr)) ||
+	       addrs.v6_port != counts->v6_port;
+}
+
+static noinline unsigned int differing(const struct toa_option_rules *rules, const __u8 *opt,
+				       unsigned int len, int syn, __be16 sender_port,
+				       const struct toa_addrs *counts)
+{
+	unsigned int count = 0, have, use;
+
+	for (use = find(rules, &opt, &len); use; use = find(rules, &opt, &len)) {
+		have = has(use, opt, syn);
+		if (have && differs(have, opt, sender_port, counts))
+			count++;
 		len -= opt[1];
 		opt += opt[1];
 	}
-	return !!(refused & TOA_HAVE_V4) + !!(refused & TOA_HAVE_V6);
+	return count;
+}
+
+/**
+ * toa_option_parse() - find the real client in the options of one TCP header
+ * @rules:       which kinds to look for, and which option counts; may change meanwhile
+ * @opt:         the option bytes, from behind the fixed header
+ * @len:         how many there are, 0 to 40 in a TCP header; any number is safe
+ * @syn:         is it a SYN?
+ * @sender_port: the segment's source port, network byte order: goes with addresses without a port
+ * @out:         what was found; its other members are of use as far as @out->have says
+ *
+ * The first well-formed option decides, whatever its kind and family: a balancer puts its own in
+ * front of what the client sent. If it names an address nobody may claim, nobody is named: what
+ * stands behind it is still the client's. (@rules->last and @rules->both: see there.) Reading
+ * stops at the end-of-options mark and at an option whose length is impossible; what stood before
+ * it counts.
+ *
+ * Context: any, takes no lock.
+ * Return: how many of the options were refused, and how many overruled.
+ */
+struct toa_option_counts toa_option_parse(const struct toa_option_rules *rules, const __u8 *opt,
+					  unsigned int len, int syn, __be16 sender_port,
+					  struct toa_addrs *out)
+{
+	unsigned int count = 0, decided = 0, refused = 0, left = len, have, use, slot;
+	struct toa_option_counts counts = { 0, 0 };
+	const __u8 *at = opt;
+
+	out->have = 0;
+	for (use = find(rules, &at, &left); use; use = find(rules, &at, &left)) {
+		have = has(use, at, syn);
+		slot = READ_ONCE(rules->both) ? have : TOA_HAVE_V4 | TOA_HAVE_V6;
+		count += !!have;
+		if (have && (!(decided & slot) || READ_ONCE(rules->last))) {
+			decided |= slot;
+			out->have &= ~slot;
+			refused &= ~slot;
+			if (take(have, at, sender_port, out))
+				out->have |= have;
+			else
+				refused |= have;
+		}
+		left -= at[1];
+		at += at[1];
+	}
+	counts.refused = !!(refused & TOA_HAVE_V4) + !!(refused & TOA_HAVE_V6);
+	/* Those that are refused are among the differing ones. */
+	if (count > 1)
+		counts.overruled = differing(rules, opt, len, syn, sender_port, out) -
+				   counts.refused;
+	return counts;
 }

@@ -17,13 +17,18 @@
 #define TOA_USE_V4	0x1	/* length 8: port, IPv4 address */
 #define TOA_USE_V6	0x2	/* length 20: port, IPv6 address */
 #define TOA_USE_HOSTID	0x4	/* length 7 or 19: a type, IPv4 or IPv6 address */
+#define TOA_USE_BARE	0x8	/* length 6 or 18: IPv4 or IPv6 address */
 
 /**
- * struct toa_option_uses - which options carry addresses
- * @of: for each kind, the TOA_USE_ flags, or 0; always 0 for what toa_option_list() refuses
+ * struct toa_option_rules - which options carry addresses, and whose word counts
+ * @of:   for each kind, the TOA_USE_ flags, or 0; always 0 for what toa_option_list() refuses
+ * @last: of several options the last one counts, not the first
+ * @both: a segment may name a client of each family; each family is judged by itself
  */
-struct toa_option_uses {
+struct toa_option_rules {
 	__u8 of[256];
+	__u8 last;
+	__u8 both;
 };
 
 #define TOA_HAVE_V4 0x1
@@ -55,8 +60,19 @@ struct toa_addrs {
 	__u8 v4_segment:4;
 };
 
-int toa_option_list(const char *text, __u8 *kinds);
-unsigned int toa_option_parse(const struct toa_option_uses *uses, const __u8 *opt,
-			      unsigned int len, __be16 sender_port, struct toa_addrs *out);
+/**
+ * struct toa_option_counts - what is wrong with the options of a segment
+ * @refused:   how many of those that count name an address nobody may claim
+ * @overruled: how many others name somebody else than those that count
+ */
+struct toa_option_counts {
+	__u8 refused;
+	__u8 overruled;
+};
+
+int toa_option_list(const char *text, unsigned int use, __u8 *kinds);
+struct toa_option_counts toa_option_parse(const struct toa_option_rules *rules, const __u8 *opt,
+					  unsigned int len, int syn, __be16 sender_port,
+					  struct toa_addrs *out);
 
 #endif /* TOA_OPTION_H */

@@ -21,14 +21,22 @@ static int refuse(const char *val, const struct kernel_param *kp, const char *mu
 	return -EINVAL;
 }
 
-static int set_bool(const char *val, const struct kernel_param *kp)
+/**
+ * toa_param_set_bool() - set a bool, or refuse the value with a line
+ * @val: 0 or 1, as the kernel understands these; NULL: 1
+ * @kp:  the parameter; its argument is the bool
+ *
+ * Context: process.
+ * Return: 0 or -EINVAL.
+ */
+int toa_param_set_bool(const char *val, const struct kernel_param *kp)
 {
 	return param_set_bool(val, kp) ? refuse(val, kp, "0 or 1") : 0;
 }
 
 static const struct kernel_param_ops bool_ops = {
 	TOA_PARAM_NOARG
-	.set = set_bool,
+	.set = toa_param_set_bool,
 	.get = param_get_bool,
 };
 
@@ -63,9 +71,11 @@ static const struct kernel_param_ops bounded_ops = {
 	.get = get_bounded,
 };
 
-struct toa_option_uses toa_option_uses __read_mostly = {
+struct toa_option_rules toa_option_rules __read_mostly = {
 	.of = { [200] = TOA_USE_V4, [253] = TOA_USE_V6 },
 };
+
+unsigned int toa_segments __read_mostly = TOA_SEGMENTS_ALL;
 
 /*
  * Segments are being parsed meanwhile. A kind is added before another one is taken away, so that
@@ -74,12 +84,12 @@ struct toa_option_uses toa_option_uses __read_mostly = {
 static int set_kinds(const char *val, const struct kernel_param *kp)
 {
 	static const char must_be[] =
-		"kinds of TCP options with commas, none of the kernel's 0-5,8,19,29,30,34,172,174";
+		"kinds of TCP options with commas, none of the kernel's 0-5,8,19,29,30,34,172,174 (29 may be in opt_hostid and opt_bare)";
 	const u8 use = (unsigned long)kp->arg;
-	u8 kinds[ARRAY_SIZE(toa_option_uses.of)], *of = toa_option_uses.of;
+	u8 kinds[ARRAY_SIZE(toa_option_rules.of)], *of = toa_option_rules.of;
 	unsigned int i;
 
-	if (toa_option_list(val, kinds))
+	if (toa_option_list(val, use, kinds))
 		return refuse(val, kp, must_be);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (kinds[i] && !(of[i] & use))
@@ -95,8 +105,8 @@ static int get_kinds(char *buf, const struct kernel_param *kp)
 	const u8 use = (unsigned long)kp->arg;
 	unsigned int i, len = 0;
 
-	for (i = 0; i < ARRAY_SIZE(toa_option_uses.of); i++)
-		if (toa_option_uses.of[i] & use)
+	for (i = 0; i < ARRAY_SIZE(toa_option_rules.of); i++)
+		if (toa_option_rules.of[i] & use)
 			len += scnprintf(buf + len, PAGE_SIZE - len, len ? ",%u" : "%u", i);
 	return len + scnprintf(buf + len, PAGE_SIZE - len, "\n");
 }
@@ -117,6 +127,125 @@ MODULE_PARM_DESC(opt_ipv6, "TCP options of length 20 with port and IPv6 address:
 module_param_cb(opt_hostid, &kinds_ops, (void *)TOA_USE_HOSTID, 0644);
 __MODULE_PARM_TYPE(opt_hostid, "list of kinds");
 MODULE_PARM_DESC(opt_hostid, "TCP options of length 7 or 19 with a type and an address but no port, as CDNs send: their kinds, with commas between (default none, often 28)");
+
+module_param_cb(opt_bare, &kinds_ops, (void *)TOA_USE_BARE, 0644);
+__MODULE_PARM_TYPE(opt_bare, "list of kinds");
+MODULE_PARM_DESC(opt_bare, "TCP options of length 6 or 18 with an address alone, as F5's rules send: their kinds, with commas between (default none, often 28)");
+
+/* Which of several options counts. */
+
+static const char *const pick_names[] = { "first", "last" };
+
+static int set_pick(const char *val, const struct kernel_param *kp)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pick_names); i++) {
+		if (!sysfs_streq(val, pick_names[i]))
+			continue;
+		WRITE_ONCE(toa_option_rules.last, i);
+		return 0;
+	}
+	return refuse(val, kp, "first or last");
+}
+
+static int get_pick(char *buf, const struct kernel_param *kp)
+{
+	return scnprintf(buf, PAGE_SIZE, "%s\n", pick_names[toa_option_rules.last]);
+}
+
+static const struct kernel_param_ops pick_ops = {
+	.set = set_pick,
+	.get = get_pick,
+};
+
+module_param_cb(pick, &pick_ops, NULL, 0644);
+__MODULE_PARM_TYPE(pick, "charp");
+MODULE_PARM_DESC(pick, "Which of several options in a segment counts: first, or last behind balancers that each put their own in front (default first)");
+
+static int set_both(const char *val, const struct kernel_param *kp)
+{
+	bool both;
+	struct kernel_param to_both = { .name = kp->name, .arg = &both };
+	int err = toa_param_set_bool(val, &to_both);
+
+	if (!err)
+		WRITE_ONCE(toa_option_rules.both, both);
+	return err;
+}
+
+static int get_both(char *buf, const struct kernel_param *kp)
+{
+	return scnprintf(buf, PAGE_SIZE, "%c\n", toa_option_rules.both ? 'Y' : 'N');
+}
+
+static const struct kernel_param_ops both_ops = {
+	TOA_PARAM_NOARG
+	.set = set_both,
+	.get = get_both,
+};
+
+module_param_cb(both, &both_ops, NULL, 0644);
+__MODULE_PARM_TYPE(both, "bool");
+MODULE_PARM_DESC(both, "One segment may name an IPv4 and an IPv6 client, as behind SNAT behind NAT64 (0 or 1, default 0)");
+
+static const char *const segment_names[] = {
+	[TOA_SEGMENT_SYN] = "syn",
+	[TOA_SEGMENT_ACK] = "ack",
+	[TOA_SEGMENT_DATA] = "data",
+};
+
+/* The segment that a text begins with, or TOA_SEGMENT_NONE. */
+static unsigned int segment_named(const char *text, size_t len)
+{
+	unsigned int i;
+
+	for (i = TOA_SEGMENT_SYN; i < ARRAY_SIZE(segment_names); i++)
+		if (strlen(segment_names[i]) == len && !memcmp(text, segment_names[i], len))
+			return i;
+	return TOA_SEGMENT_NONE;
+}
+
+static int set_segments(const char *val, const struct kernel_param *kp)
+{
+	unsigned int segments = 0, segment;
+	const char *at = val;
+	size_t len;
+
+	for (;; at += len + 1) {
+		len = strcspn(at, ",\n");
+		segment = segment_named(at, len);
+		if (segment == TOA_SEGMENT_NONE)
+			return refuse(val, kp, "a list of syn, ack, data, with commas");
+		segments |= TOA_SEGMENT_BIT(segment);
+		if (at[len] != ',')
+			break;
+	}
+	if (at[len] && at[len + 1])
+		return refuse(val, kp, "a list of syn, ack, data, with commas");
+	WRITE_ONCE(toa_segments, segments);
+	return 0;
+}
+
+static int get_segments(char *buf, const struct kernel_param *kp)
+{
+	unsigned int i, len = 0;
+
+	for (i = TOA_SEGMENT_SYN; i < ARRAY_SIZE(segment_names); i++)
+		if (toa_segments & TOA_SEGMENT_BIT(i))
+			len += scnprintf(buf + len, PAGE_SIZE - len, len ? ",%s" : "%s",
+					 segment_names[i]);
+	return len + scnprintf(buf + len, PAGE_SIZE - len, "\n");
+}
+
+static const struct kernel_param_ops segments_ops = {
+	.set = set_segments,
+	.get = get_segments,
+};
+
+module_param_cb(segments, &segments_ops, NULL, 0644);
+__MODULE_PARM_TYPE(segments, "list of syn, ack, data");
+MODULE_PARM_DESC(segments, "The segments that the balancer writes its options into, with commas between; options in others are the client's own, and ignored (default syn,ack,data)");
 
 bool toa_nat64_getpeername __read_mostly = true;
 module_param_cb(nat64_getpeername, &bool_ops, &toa_nat64_getpeername, 0644);

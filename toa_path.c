@@ -53,34 +53,65 @@ static void report_read(const struct tcphdr *th, const struct toa_addrs *addrs,
 			addrs->v6_kind, &addrs->v6_addr, ntohs(addrs->v6_port));
 }
 
-/* Count and report what was found, and forget it if the sender is not believed. */
-static noinline void judge(const struct sk_buff *skb, struct toa_addrs *addrs,
-			   unsigned int refused)
+/* The client wrote it: the balancer does not write into such segments. */
+static void ignore_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
 {
-	if (refused) {
-		toa_stat_add(TOA_STAT_INVALID, refused);
+	toa_stat_add(TOA_STAT_SEGMENT, hweight8(addrs->have));
+	trace_toa_ignored(skb, TOA_IGNORED_SEGMENT);
+	toa_dbg("segment to port %u: not one of segments=, ignored\n", ntohs(tcp_hdr(skb)->dest));
+	addrs->have = 0;
+}
+
+static noinline void count_overruled(const struct sk_buff *skb, unsigned int count)
+{
+	toa_stat_add(TOA_STAT_DISAGREE, count);
+	trace_toa_ignored(skb, TOA_IGNORED_OVERRULED);
+	toa_dbg("connection to port %u: %u other address(es) than the one that counts\n",
+		ntohs(tcp_hdr(skb)->dest), count);
+}
+
+/* Count and report what was found, and forget it if it is not believed. Returns true if it is. */
+static noinline bool judge(const struct sk_buff *skb, unsigned int segment,
+			   struct toa_addrs *addrs, struct toa_option_counts counts)
+{
+	if (counts.refused) {
+		toa_stat_add(TOA_STAT_INVALID, counts.refused);
 		trace_toa_ignored(skb, TOA_IGNORED_INVALID);
 	}
 	if (READ_ONCE(toa_debug))
-		report_read(tcp_hdr(skb), addrs, refused);
-	if (addrs->have && !toa_trust_empty() && !toa_trust_covers(skb))
+		report_read(tcp_hdr(skb), addrs, counts.refused);
+	if (!(READ_ONCE(toa_segments) & TOA_SEGMENT_BIT(segment))) {
+		ignore_segment(skb, addrs);
+		return false;
+	}
+	if (!toa_trust_empty() && !toa_trust_covers(skb)) {
 		distrust(skb, addrs);
+		return false;
+	}
+	if (counts.overruled)
+		count_overruled(skb, counts.overruled);
+	return true;
 }
 
-/* Parse a segment. */
-static __always_inline void read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
+/*
+ * Parse a segment. Returns true if the balancer has spoken: what earlier segments said does not
+ * count any more, even if this one names nobody, since nobody may claim its address.
+ */
+static __always_inline bool read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
-	unsigned int refused;
+	struct toa_option_counts counts;
 
-	refused = toa_option_parse(&toa_option_uses, (const u8 *)(th + 1),
-				   th->doff * 4 - sizeof(*th), th->source, addrs);
-	if (!addrs->have && !refused)
-		return;
+	counts = toa_option_parse(&toa_option_rules, (const u8 *)(th + 1),
+				  th->doff * 4 - sizeof(*th), th->syn, th->source, addrs);
+	if (!addrs->have && !counts.refused)
+		return false;
 	addrs->v4_segment = segment_of(skb, th);
 	addrs->v6_segment = addrs->v4_segment;
-	if (unlikely(refused || READ_ONCE(toa_debug) || !toa_trust_empty()))
-		judge(skb, addrs, refused);
+	if (unlikely(counts.refused || counts.overruled || READ_ONCE(toa_debug) ||
+		     !toa_trust_empty() || READ_ONCE(toa_segments) != TOA_SEGMENTS_ALL))
+		return judge(skb, addrs->v4_segment, addrs, counts);
+	return true;
 }
 
 static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 isn,
@@ -102,54 +133,40 @@ static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 
 	}
 }
 
-/* For each family that a segment lacks, what an earlier one said counts. How many disagree? */
-static u8 merge(struct toa_addrs *addrs, const struct toa_addrs *old)
+/* How many addresses of earlier segments are not those of the later one, which counts? */
+static u8 overruled(const struct toa_addrs *earlier, const struct toa_addrs *later)
 {
-	u8 both = old->have & addrs->have, disagree = 0;
+	u8 count = hweight8(earlier->have);
 
-	if (both & TOA_HAVE_V4)
-		disagree += addrs->v4_addr != old->v4_addr || addrs->v4_port != old->v4_port;
-	if (both & TOA_HAVE_V6)
-		disagree += !ipv6_addr_equal(&addrs->v6_addr, &old->v6_addr) ||
-			    addrs->v6_port != old->v6_port;
-	if (old->have & ~addrs->have & TOA_HAVE_V4) {
-		addrs->v4_addr = old->v4_addr;
-		addrs->v4_port = old->v4_port;
-		addrs->v4_kind = old->v4_kind;
-		addrs->v4_segment = old->v4_segment;
-	}
-	if (old->have & ~addrs->have & TOA_HAVE_V6) {
-		addrs->v6_addr = old->v6_addr;
-		addrs->v6_port = old->v6_port;
-		addrs->v6_kind = old->v6_kind;
-		addrs->v6_segment = old->v6_segment;
-	}
-	addrs->have |= old->have;
-	return disagree;
+	if (earlier->have & later->have & TOA_HAVE_V4)
+		count -= earlier->v4_addr == later->v4_addr && earlier->v4_port == later->v4_port;
+	if (earlier->have & later->have & TOA_HAVE_V6)
+		count -= ipv6_addr_equal(&earlier->v6_addr, &later->v6_addr) &&
+			 earlier->v6_port == later->v6_port;
+	return count;
 }
 
-static noinline void count_disagree(const struct sk_buff *skb, unsigned int count)
-{
-	toa_stat_add(TOA_STAT_DISAGREE, count);
-	toa_dbg("connection to port %u: another address than before, the later one counts\n",
-		ntohs(tcp_hdr(skb)->dest));
-}
-
-/* Keep what a segment said until its handshake completes, and what others of it said before. */
+/* Keep what a segment said until its handshake completes, in place of what earlier ones said. */
 static noinline void keep(const struct sock *listener, const struct sk_buff *skb, u32 isn,
-			  struct toa_addrs *addrs)
+			  const struct toa_addrs *addrs)
 {
-	struct toa_addrs before __uninitialized;
+	struct toa_addrs earlier __uninitialized;
+	struct toa_slot *slot = NULL;
 	struct toa_flow flow __uninitialized;
-	u8 disagree;
+	u8 count = 0;
 
 	flow_of(listener, skb, isn, &flow);
-	if (!toa_handshake_misses(isn) && toa_handshake_find(&flow, &before)) {
-		disagree = merge(addrs, &before);
-		if (disagree)
-			count_disagree(skb, disagree);
-	}
-	toa_handshake_put(&flow, addrs);
+	if (!toa_handshake_misses(isn))
+		slot = toa_handshake_find(&flow, &earlier);
+	if (slot)
+		count = overruled(&earlier, addrs);
+	if (count)
+		count_overruled(skb, count);
+	if (!addrs->have && slot)
+		toa_handshake_release(slot, isn);
+	/* A handshake that was forgotten may send its SYN again: it is to be seen then. */
+	if (addrs->have && toa_handshake_put(&flow, addrs))
+		toa_hook_defer();
 }
 
 /**
@@ -163,9 +180,28 @@ void toa_syn(const struct sock *listener, const struct sk_buff *skb)
 
 	if (!toa_syn_slots)
 		return;
-	read_segment(skb, &addrs);
-	if (addrs.have)
+	if (read_segment(skb, &addrs))
 		keep(listener, skb, ntohl(tcp_hdr(skb)->seq), &addrs);
+}
+
+/**
+ * toa_syn_again() - at the entry of tcp_check_req(): the SYN of a request has come once more
+ * @listener: the socket
+ * @skb:      the SYN
+ *
+ * What is kept of the handshake stays: it may be what a later segment said.
+ */
+void toa_syn_again(const struct sock *listener, const struct sk_buff *skb)
+{
+	struct toa_addrs addrs __uninitialized, kept __uninitialized;
+	const u32 isn = ntohl(tcp_hdr(skb)->seq);
+	struct toa_flow flow __uninitialized;
+
+	flow_of(listener, skb, isn, &flow);
+	if (!toa_handshake_misses(isn) && toa_handshake_find(&flow, &kept))
+		return;
+	if (read_segment(skb, &addrs) && addrs.have)
+		toa_handshake_put(&flow, &addrs);
 }
 
 /*
@@ -192,19 +228,20 @@ void toa_child_none(const struct sk_buff *skb)
 	toa_dbg("connection to port %u: no address\n", ntohs(tcp_hdr(skb)->dest));
 }
 
-/* Add what the SYN of this handshake said. */
-static noinline void add_syn(const struct sock *listener, const struct sk_buff *skb,
-			     const struct request_sock *req, struct toa_child *c)
+/* Look what earlier segments of this handshake said: it counts if the one in hand says nothing. */
+static noinline void add_earlier(struct toa_child *c)
 {
-	struct toa_addrs syn __uninitialized;
+	struct toa_addrs earlier __uninitialized;
 	struct toa_flow flow __uninitialized;
 
-	/* Any segment in the window may complete a handshake: not by its own number. */
-	c->isn = tcp_rsk(req)->rcv_isn;
-	flow_of(listener, skb, c->isn, &flow);
-	c->slot = toa_handshake_find(&flow, &syn);
-	if (c->slot)
-		c->disagree = merge(&c->addrs, &syn);
+	flow_of(c->listener, c->skb, c->isn, &flow);
+	c->slot = toa_handshake_find(&flow, &earlier);
+	if (!c->slot)
+		return;
+	if (c->spoke)
+		c->overruled = overruled(&earlier, &c->addrs);
+	else
+		c->addrs = earlier;
 }
 
 /**
@@ -217,12 +254,15 @@ static noinline void add_syn(const struct sock *listener, const struct sk_buff *
 void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 		     const struct request_sock *req, struct toa_child *c)
 {
+	/* Any segment in the window may complete a handshake: not by its own number. */
+	c->isn = tcp_rsk(req)->rcv_isn;
 	c->slot = NULL;
-	c->disagree = 0;
+	c->overruled = 0;
+	c->listener = listener;
 	c->skb = skb;
-	read_segment(skb, &c->addrs);
-	if (!toa_handshake_misses(tcp_rsk(req)->rcv_isn))
-		add_syn(listener, skb, req, c);
+	c->spoke = read_segment(skb, &c->addrs);
+	if (!toa_handshake_misses(c->isn))
+		add_earlier(c);
 }
 
 /**
@@ -238,8 +278,7 @@ void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
 {
 	struct toa_addrs addrs __uninitialized;
 
-	read_segment(skb, &addrs);
-	if (addrs.have)
+	if (read_segment(skb, &addrs))
 		keep(listener, skb, tcp_rsk(req)->rcv_isn, &addrs);
 }
 
@@ -256,42 +295,85 @@ static void report_stored(const struct sock *child, const struct toa_addrs *addr
 			ntohs(addrs->v6_port));
 }
 
+/* Put a connection's addresses into the table. Returns false if there is no room. */
+static bool store(const struct sock *sk, const struct sk_buff *skb, const struct toa_addrs *addrs)
+{
+	bool stored = toa_table_insert(sk, toa_is_ipv4(skb), addrs);
+
+	if (stored)
+		trace_toa_stored(sk, toa_is_ipv4(skb), addrs);
+	else
+		trace_toa_ignored(skb, TOA_IGNORED_LOST);
+	if (unlikely(READ_ONCE(toa_debug)))
+		report_stored(sk, addrs, stored);
+	return stored;
+}
+
 /**
  * toa_child_end() - behind the return: store the addresses
  * @child:   what the function returned
  * @own_req: where it said whether the request was ours, if it does (TOA_SYN_RECV_OWN_REQ)
  * @c:       as toa_child_begin() left it
  *
- * No child: the accept queue is full, and the request will be tried again. Not ours: another CPU
- * was faster, and this child is thrown away. Both leave the SYN's addresses where they are.
+ * No child: the accept queue is full, and the request will be tried again; what this segment said
+ * is kept for then. Not ours: another CPU was faster, and this child is thrown away; what is kept
+ * of the handshake stays where it is.
  */
 void toa_child_end(const struct sock *child, const bool *own_req, const struct toa_child *c)
 {
-	bool stored;
-
 	if (child && TOA_SYN_RECV_OWN_REQ && !*own_req)
 		return;
 	if (!c->addrs.have)
 		toa_child_none(c->skb);
-	if (!child)
+	if (!child) {
+		if (c->spoke)
+			keep(c->listener, c->skb, c->isn, &c->addrs);
 		return;
-	if (!c->addrs.have) {
+	}
+	if (!c->addrs.have)
 		toa_table_remove(child);
-		return;
-	}
-	stored = toa_table_insert(child, toa_is_ipv4(c->skb), &c->addrs);
-	if (stored) {
+	else if (store(child, c->skb, &c->addrs))
 		toa_stat_inc(TOA_STAT_SYN_RECV_TOA);
-		trace_toa_stored(child, toa_is_ipv4(c->skb), &c->addrs);
-	} else {
-		trace_toa_ignored(c->skb, TOA_IGNORED_LOST);
-	}
-	if (unlikely(READ_ONCE(toa_debug)))
-		report_stored(child, &c->addrs, stored);
 	if (c->slot)
 		toa_handshake_release(c->slot, c->isn);
-	if (unlikely(c->disagree))
-		count_disagree(c->skb, c->disagree);
+	if (unlikely(c->overruled))
+		count_overruled(c->skb, c->overruled);
+}
+
+/*
+ * Behind the handshake: tcp_rcv_established(), while the parameter late= asks for it.
+ */
+
+/* Could the kernel take the segment for one of this connection that nobody can have guessed? */
+static bool in_window(const struct tcp_sock *tp, const struct sk_buff *skb)
+{
+	const u32 first = tp->rcv_nxt - toa_bytes_received(tp);
+
+	return TCP_SKB_CB(skb)->ack_seq == tp->snd_una &&
+	       TCP_SKB_CB(skb)->seq - first <= toa_bytes_received(tp) + tcp_receive_window(tp);
+}
+
+/**
+ * toa_late() - if toa_late_wanted(): the connection's first option may come now
+ * @sk:  the socket, locked by the caller
+ * @skb: the segment
+ *
+ * The balancer had no room in the ACK, or writes into data only; or the ACK was overtaken by data.
+ * Only while nothing that the server sent has been acknowledged: whatever is said later is the
+ * client's word.
+ */
+void toa_late(const struct sock *sk, const struct sk_buff *skb)
+{
+	const struct tcphdr *th = tcp_hdr(skb);
+	struct toa_addrs addrs __uninitialized;
+
+	if (!th->ack || th->syn || th->rst || !in_window(tcp_sk(sk), skb) ||
+	    toa_table_find(sk, &addrs))
+		return;
+	if (!read_segment(skb, &addrs) || !addrs.have)
+		return;
+	if (store(sk, skb, &addrs))
+		toa_stat_inc(TOA_STAT_LATE);
 }
 
 /**

@@ -20,22 +20,28 @@ struct toa_slot;
 
 /**
  * struct toa_child - what is known of a connection while the kernel makes its socket
- * @addrs:    the client's addresses
- * @isn:      of the handshake, if @slot is not NULL
- * @disagree: how many of the addresses are other ones in the SYN
- * @skb:      the segment that completes the handshake
- * @slot:     holds the SYN's addresses, or NULL
+ * @addrs:     the client's addresses
+ * @isn:       of the handshake
+ * @spoke:     the segment in hand has an option that counts; if not, @addrs are of earlier ones
+ * @overruled: how many addresses of earlier segments do not count
+ * @listener:  the socket that the segment came for
+ * @skb:       the segment that completes the handshake
+ * @slot:      holds what earlier segments said, or NULL
  */
 struct toa_child {
 	struct toa_addrs addrs;
 	u32 isn;
-	u8 disagree;
+	bool spoke;
+	u8 overruled;
+	const struct sock *listener;
 	const struct sk_buff *skb;
 	struct toa_slot *slot;
 };
 
+void toa_syn_again(const struct sock *listener, const struct sk_buff *skb);
 void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
 		      const struct request_sock *req);
+void toa_late(const struct sock *sk, const struct sk_buff *skb);
 void toa_mptcp(const struct sock *msk, const struct sock *subflow);
 void toa_syn(const struct sock *listener, const struct sk_buff *skb);
 void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
@@ -54,25 +60,30 @@ static inline bool toa_is_ipv4(const struct sk_buff *skb)
 }
 
 /**
- * toa_deferred() - at the entry of tcp_check_req(): a segment for a request
+ * toa_check_req() - at the entry of tcp_check_req(): a segment for a request
  * @listener: the socket; with Fast Open, the child
  * @skb:      the segment
  * @req:      the request
  *
- * Only the bare ACK that is about to be dropped matters. That it is the client's is seen in both
+ * Two matter: the SYN that comes again, for what the first one said may have been forgotten; and
+ * the bare ACK that TCP_DEFER_ACCEPT is about to drop. That they are the client's is seen in the
  * sequence numbers, as the kernel will find.
  */
-static inline void toa_deferred(const struct sock *listener, const struct sk_buff *skb,
-				const struct request_sock *req)
+static inline void toa_check_req(const struct sock *listener, const struct sk_buff *skb,
+				 const struct request_sock *req)
 {
+	const u32 isn = tcp_rsk(req)->rcv_isn;
 	const struct tcphdr *th = tcp_hdr(skb);
+	__be32 flags = tcp_flag_word(th) & (TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_SYN);
 
-	if (listener->sk_state == TCP_LISTEN && th->doff > 5 &&
+	if (listener->sk_state != TCP_LISTEN || th->doff <= 5)
+		return;
+	if (flags == TCP_FLAG_SYN && TCP_SKB_CB(skb)->seq == isn)
+		toa_syn_again(listener, skb);
+	if (flags == TCP_FLAG_ACK &&
 	    toa_req_timeouts(req) < inet_csk(listener)->icsk_accept_queue.rskq_defer_accept &&
-	    TCP_SKB_CB(skb)->seq == tcp_rsk(req)->rcv_isn + 1 &&
-	    TCP_SKB_CB(skb)->end_seq == tcp_rsk(req)->rcv_isn + 1 &&
-	    TCP_SKB_CB(skb)->ack_seq == tcp_rsk(req)->snt_isn + 1 &&
-	    (tcp_flag_word(th) & (TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_SYN)) == TCP_FLAG_ACK)
+	    TCP_SKB_CB(skb)->seq == isn + 1 && TCP_SKB_CB(skb)->end_seq == isn + 1 &&
+	    TCP_SKB_CB(skb)->ack_seq == tcp_rsk(req)->snt_isn + 1)
 		toa_deferred_ack(listener, skb, req);
 }
 
@@ -116,6 +127,21 @@ static inline bool toa_syn_wanted(const struct sock *listener, const struct sk_b
 	if (unlikely(inet_csk(listener)->icsk_accept_queue.rskq_defer_accept))
 		toa_hook_defer();
 	return th->doff * 4 - sizeof(*th) > toa_usual_options(th);
+}
+
+/**
+ * toa_late_wanted() - at the entry of tcp_rcv_established(): is there anything to do?
+ * @sk:  the socket
+ * @skb: a segment that came for it
+ *
+ * Return: false if it has no options but timestamps, or the server has been heard already.
+ */
+static inline bool toa_late_wanted(const struct sock *sk, const struct sk_buff *skb)
+{
+	const struct tcphdr *th = tcp_hdr(skb);
+
+	return th->doff * 4 - sizeof(*th) > toa_usual_options(th) &&
+	       toa_bytes_acked(tcp_sk(sk)) == 0;
 }
 
 /**

@@ -26,6 +26,8 @@ static const char *const stat_name[TOA_STAT_COUNT] = {
 	[TOA_STAT_ALLOC_FAILED] = "toa_alloc_failed",
 	[TOA_STAT_UNTRUSTED] = "toa_untrusted",
 	[TOA_STAT_DISAGREE] = "toa_disagree",
+	[TOA_STAT_SEGMENT] = "toa_segment",
+	[TOA_STAT_LATE] = "toa_late",
 };
 
 static unsigned long stat_of(int cpu, enum toa_stat stat)

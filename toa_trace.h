@@ -18,6 +18,8 @@
 #define TOA_IGNORED_INVALID	0	/* nobody may claim it */
 #define TOA_IGNORED_UNTRUSTED	1	/* its sender is not in trusted= */
 #define TOA_IGNORED_LOST	2	/* the table is full, or memory short */
+#define TOA_IGNORED_SEGMENT	3	/* it stood in a segment that is not in segments= */
+#define TOA_IGNORED_OVERRULED	4	/* another option of the handshake counts */
 
 #define TOA_CALL_GETPEERNAME	0	/* and accept, SO_PEERNAME */
 #define TOA_CALL_GETSOCKOPT	1
@@ -136,7 +138,9 @@ TRACE_EVENT(toa_ignored,
 	TP_printk("reason=%s port=%u balancer=[%pI6c]:%u",
 		  __print_symbolic(__entry->reason, { TOA_IGNORED_INVALID, "invalid" },
 						    { TOA_IGNORED_UNTRUSTED, "untrusted" },
-						    { TOA_IGNORED_LOST, "lost" }),
+						    { TOA_IGNORED_LOST, "lost" },
+						    { TOA_IGNORED_SEGMENT, "segment" },
+						    { TOA_IGNORED_OVERRULED, "overruled" }),
 		  __entry->port, __entry->balancer, __entry->balancer_port)
 );
 

@@ -31,7 +31,7 @@ static const char *list(const unsigned char *data, size_t size)
 	if (size)
 		memcpy(text, data, size);
 	text[size] = 0;
-	if (toa_option_list(text, kinds) == 0)
+	if (toa_option_list(text, TOA_USE_V4, kinds) == 0)
 		for (i = 0; i < sizeof(kernels); i++)
 			if (kinds[kernels[i]])
 				what = "a list of kinds";
@@ -43,7 +43,7 @@ int fuzz_one(const unsigned char *data, size_t size)
 {
 	unsigned char *odd = malloc(size + 1);
 	unsigned long long number = 0xcbf29ce484222325ULL;
-	struct toa_option_uses uses;
+	struct toa_option_rules rules;
 	const char *what;
 	size_t i;
 
@@ -54,10 +54,10 @@ int fuzz_one(const unsigned char *data, size_t size)
 		memcpy(odd + 1, data, size);
 	for (i = 0; i < size; i++)
 		number = (number ^ data[i]) * 0x100000001b3ULL;
-	uses_random(number >> 20, &uses);
-	what = reference_disagrees(&uses_default, odd + 1, size);
+	rules_random(number >> 20, &rules);
+	what = reference_disagrees(&rules_default, odd + 1, size, number & 1);
 	if (!what)
-		what = reference_disagrees(&uses, odd + 1, size);
+		what = reference_disagrees(&rules, odd + 1, size, number & 1);
 	if (!what)
 		what = list(data, size);
 	free(odd);

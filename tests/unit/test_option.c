@@ -71,7 +71,8 @@ struct wire_case {
 	unsigned int v4_port;
 	const char *v6;
 	unsigned int v6_port;
-	unsigned int refused;
+	unsigned int refused, overruled;
+	int both, last;			/* as the parameters; both: see both= of the module */
 };
 
 static const struct wire_case wire_cases[] = {
@@ -90,7 +91,7 @@ static const struct wire_case wire_cases[] = {
 	{ "200 behind Linux's SYN", LINUX_SYN SNAT, IS_SNAT },
 	{ "253 behind Linux's SYN", LINUX_SYN NAT64, IS_NAT64 },
 	{ "200 before Linux's SYN", SNAT LINUX_SYN, IS_SNAT },
-	{ "200 before and 253 behind Linux's ACK", SNAT LINUX_ACK NAT64, IS_SNAT, IS_NAT64 },
+	{ "200 before and 253 behind Linux's ACK", SNAT LINUX_ACK NAT64, IS_SNAT, IS_NAT64, .both = 1 },
 	{ "253 behind Linux's ACK", LINUX_ACK NAT64, IS_NAT64 },
 	{ "200 behind Windows's SYN", WINDOWS_SYN SNAT, IS_SNAT },
 	{ "Linux's SYN, nothing of ours", LINUX_SYN, NOTHING },
@@ -110,25 +111,55 @@ static const struct wire_case wire_cases[] = {
 	  NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP
 	  NOP NOP NOP NOP NOP NOP NOP NOP NOP NOP NAT64, IS_NAT64 },
 
-	{ "both kinds, 200 first", SNAT NAT64, IS_SNAT, IS_NAT64 },
-	{ "both kinds, 253 first", NAT64 SNAT, IS_SNAT, IS_NAT64 },
-	{ "both kinds with others between", NOP SNAT SACK_OK NOP NAT64 NOP, IS_SNAT, IS_NAT64 },
+	{ "both kinds, 200 first", SNAT NAT64, IS_SNAT, IS_NAT64, .both = 1 },
+	{ "both kinds, 253 first", NAT64 SNAT, IS_SNAT, IS_NAT64, .both = 1 },
+	{ "both kinds with others between", NOP SNAT SACK_OK NOP NAT64 NOP, IS_SNAT, IS_NAT64, .both = 1 },
 
-	{ "200 twice: the first counts", SNAT SNAT_2, IS_SNAT },
-	{ "253 twice: the first counts", NAT64 NAT64_2, IS_NAT64 },
-	{ "200 twice, in the other order", SNAT_2 SNAT, IS_SNAT_2 },
-	{ "253 twice, in the other order", NAT64_2 NAT64, IS_NAT64_2 },
-	{ "200 twice around a 253", SNAT NAT64 SNAT_2, IS_SNAT, IS_NAT64 },
+	{ "200 twice: the first counts", SNAT SNAT_2, IS_SNAT, .overruled = 1 },
+	{ "253 twice: the first counts", NAT64 NAT64_2, IS_NAT64, .overruled = 1 },
+	{ "200 twice, in the other order", SNAT_2 SNAT, IS_SNAT_2, .overruled = 1 },
+	{ "253 twice, in the other order", NAT64_2 NAT64, IS_NAT64_2, .overruled = 1 },
+	{ "200 twice around a 253", SNAT NAT64 SNAT_2, IS_SNAT, IS_NAT64, .both = 1, .overruled = 1 },
 
-	{ "a refused 200, then a good one: the first decides", SNAT_LO SNAT, .refused = 1 },
-	{ "a refused 253, then a good one: the first decides", NAT64_LO NAT64, .refused = 1 },
-	{ "a good 200, then a refused one: the second is not counted", SNAT SNAT_LO, IS_SNAT },
-	{ "a good 253, then a refused one: the second is not counted", NAT64 NAT64_LO, IS_NAT64 },
-	{ "200 refused twice is counted once", SNAT_LO SNAT_LO, .refused = 1 },
-	{ "253 refused twice is counted once", NAT64_LO NAT64_LO, .refused = 1 },
-	{ "a refused 200 leaves 253 alone", SNAT_LO NAT64, IS_NAT64, .refused = 1 },
-	{ "a refused 253 leaves 200 alone", NAT64_LO SNAT, IS_SNAT, .refused = 1 },
-	{ "both kinds refused", SNAT_LO NAT64_LO, .refused = 2 },
+	{ "a refused 200, then a good one: the first decides", SNAT_LO SNAT, .refused = 1, .overruled = 1 },
+	{ "a refused 253, then a good one: the first decides", NAT64_LO NAT64, .refused = 1, .overruled = 1 },
+	{ "a good 200, then a refused one: overruled", SNAT SNAT_LO, IS_SNAT, .overruled = 1 },
+	{ "a good 253, then a refused one: overruled", NAT64 NAT64_LO, IS_NAT64,
+	  .overruled = 1 },
+	{ "200 refused twice is counted once", SNAT_LO SNAT_LO, .refused = 1, .overruled = 1 },
+	{ "253 refused twice is counted once", NAT64_LO NAT64_LO, .refused = 1, .overruled = 1 },
+	{ "a refused 200 leaves 253 alone", SNAT_LO NAT64, IS_NAT64, .refused = 1, .both = 1 },
+	{ "a refused 253 leaves 200 alone", NAT64_LO SNAT, IS_SNAT, .refused = 1, .both = 1 },
+	{ "both kinds refused", SNAT_LO NAT64_LO, .refused = 2, .both = 1 },
+
+	{ "200, then 253: the first counts", SNAT NAT64, IS_SNAT, .overruled = 1 },
+	{ "253, then 200: the first counts", NAT64 SNAT, IS_NAT64, .overruled = 1 },
+	{ "200, 253, 200: the first counts", SNAT NAT64 SNAT_2, IS_SNAT, .overruled = 2 },
+	{ "200 twice, the same", SNAT SNAT, IS_SNAT },
+	{ "200, 253, the same 200", SNAT NAT64 SNAT, IS_SNAT, .overruled = 1 },
+	{ "a refused 200 decides, not the 253 behind it", SNAT_LO NAT64, .refused = 1,
+	  .overruled = 1 },
+	{ "a refused 253 decides, not the 200 behind it", NAT64_LO SNAT, .refused = 1,
+	  .overruled = 1 },
+	{ "last: one", SNAT, IS_SNAT, .last = 1 },
+	{ "last: of two 200", SNAT SNAT_2, IS_SNAT_2, .overruled = 1, .last = 1 },
+	{ "last: of two 253", NAT64 NAT64_2, IS_NAT64_2, .overruled = 1, .last = 1 },
+	{ "last: 200, then 253", SNAT NAT64, IS_NAT64, .overruled = 1, .last = 1 },
+	{ "last: 253, then 200", NAT64 SNAT, IS_SNAT, .overruled = 1, .last = 1 },
+	{ "last: 200, another, the first again", SNAT SNAT_2 SNAT, IS_SNAT, .overruled = 1,
+	  .last = 1 },
+	{ "last: a good 200, then a refused one", SNAT SNAT_LO, .refused = 1, .overruled = 1,
+	  .last = 1 },
+	{ "last: a refused 200, then a good one", SNAT_LO SNAT, IS_SNAT, .overruled = 1,
+	  .last = 1 },
+	{ "last: a good 253, then a refused 200", NAT64 SNAT_LO, .refused = 1, .overruled = 1,
+	  .last = 1 },
+	{ "last of each family", SNAT SNAT_2 NAT64, IS_SNAT_2, IS_NAT64, .overruled = 1,
+	  .both = 1, .last = 1 },
+	{ "last of each family, one refused", SNAT NAT64 SNAT_LO, IS_NAT64, .refused = 1,
+	  .overruled = 1, .both = 1, .last = 1 },
+	{ "each family, its first", NAT64 SNAT SNAT_2 , IS_SNAT, IS_NAT64, .overruled = 1,
+	  .both = 1 },
 
 	{ "200 with length 7 is another option", "c8 07 d4 31 cb 00 71 ", NOTHING },
 	{ "200 with length 9 is another option", "c8 09 d4 31 cb 00 71 09 00 ", NOTHING },
@@ -312,11 +343,12 @@ static void say_bytes(const unsigned char *bytes, unsigned int len)
 	putchar('\n');
 }
 
-static void say_result(const char *who, const struct toa_addrs *addrs, unsigned int refused)
+static void say_result(const char *who, const struct toa_addrs *addrs,
+		       struct toa_option_counts counts)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	printf("# %s: refused %u", who, refused);
+	printf("# %s: refused %u, overruled %u", who, counts.refused, counts.overruled);
 	if (addrs->have & TOA_HAVE_V4)
 		printf(", %s port %u", inet_ntop(AF_INET, &addrs->v4_addr, text, sizeof(text)),
 		       ntohs(addrs->v4_port));
@@ -382,28 +414,32 @@ static int same(const struct toa_addrs *a, const struct toa_addrs *b)
 }
 
 /* Parses copies at all alignments; true if every result is the expected one. */
-static int gives_with(const struct toa_option_uses *uses, const unsigned char *bytes,
+static int gives_with(const struct toa_option_rules *rules, int syn, const unsigned char *bytes,
 		      unsigned int len, const struct toa_addrs *expected,
-		      unsigned int expected_refused)
+		      struct toa_option_counts want)
 {
-	unsigned int shift, refused;
+	struct toa_option_counts got;
+	unsigned int shift;
 	int good = 1;
 
 	for (shift = 0; shift < ALIGNMENTS; shift++) {
 		unsigned char *copy = must_alloc(len + shift);
 		struct toa_addrs *addrs = must_alloc(sizeof(*addrs));
+		int too_much;
 
 		if (len)
 			memcpy(copy + shift, bytes, len);
 		memset(addrs, POISON, sizeof(*addrs));
-		refused = toa_option_parse(uses, copy + shift, len, htons(SENDER_PORT), addrs);
-		if (good && (refused != expected_refused || !same(addrs, expected) ||
-			     wrote_too_much(addrs))) {
+		got = toa_option_parse(rules, copy + shift, len, syn, htons(SENDER_PORT), addrs);
+		/* What the last option has taken the place of was written before. */
+		too_much = !rules->last && wrote_too_much(addrs);
+		if (good && (got.refused != want.refused || got.overruled != want.overruled ||
+			     !same(addrs, expected) || too_much)) {
 			good = 0;
 			say_bytes(bytes, len);
-			say_result("expected", expected, expected_refused);
-			say_result("got", addrs, refused);
-			if (wrote_too_much(addrs))
+			say_result("expected", expected, want);
+			say_result("got", addrs, got);
+			if (too_much)
 				puts("# wrote a field that is not said to be there");
 		}
 		free(addrs);
@@ -413,9 +449,11 @@ static int gives_with(const struct toa_option_uses *uses, const unsigned char *b
 }
 
 static int gives(const unsigned char *bytes, unsigned int len, const struct toa_addrs *expected,
-		 unsigned int expected_refused)
+		 unsigned int refused)
 {
-	return gives_with(&uses_default, bytes, len, expected, expected_refused);
+	struct toa_option_counts want = { refused, 0 };
+
+	return gives_with(&rules_default, 1, bytes, len, expected, want);
 }
 
 /*
@@ -447,9 +485,14 @@ static void test_wire(void)
 	for (i = 0; i < ARRAY_SIZE(wire_cases); i++) {
 		const struct wire_case *c = &wire_cases[i];
 
+		struct toa_option_counts want = { c->refused, c->overruled };
+		struct toa_option_rules rules = rules_default;
+
+		rules.both = c->both;
+		rules.last = c->last;
 		len = from_hex(c->bytes, bytes);
 		expect(c->v4, c->v4_port, c->v6, c->v6_port, &expected);
-		report(gives(bytes, len, &expected, c->refused), "%s", c->name);
+		report(gives_with(&rules, 1, bytes, len, &expected, want), "%s", c->name);
 	}
 }
 
@@ -521,6 +564,7 @@ static void test_every_kind_and_length(void)
 
 	for (kind = 0; kind < 256; kind++) {
 		for (len = 0; len < 256; len++) {
+			struct toa_option_counts counts;
 			struct toa_addrs addrs;
 
 			memset(bytes, 7, sizeof(bytes));
@@ -529,7 +573,9 @@ static void test_every_kind_and_length(void)
 			/* Nothing that could be an option stands behind. */
 			if (kind == 1)
 				bytes[1] = 0;
-			if (toa_option_parse(&uses_default, bytes, len < 2 ? 2 : len, 0, &addrs))
+			counts = toa_option_parse(&rules_default, bytes, len < 2 ? 2 : len, 1, 0,
+						  &addrs);
+			if (counts.refused || counts.overruled)
 				good = 0;
 			if (addrs.have != (kind == 200 && len == 8 ? TOA_HAVE_V4 :
 					   kind == 253 && len == 20 ? TOA_HAVE_V6 : 0))
@@ -545,13 +591,16 @@ static void test_truncated(const char *name, const char *hex, unsigned int v4_en
 {
 	unsigned char bytes[MAX_BYTES];
 	unsigned int full = from_hex(hex, bytes), len;
+	struct toa_option_counts want = { 0, 0 };
+	struct toa_option_rules rules = rules_default;
 	struct toa_addrs expected;
 	int good = 1;
 
+	rules.both = 1;
 	for (len = 0; len <= full; len++) {
 		expect(len >= v4_end ? "203.0.113.9" : NULL, 54321,
 		       len >= v6_end ? "2001:db8::9" : NULL, 54321, &expected);
-		good &= gives(bytes, len, &expected, 0);
+		good &= gives_with(&rules, 1, bytes, len, &expected, want);
 	}
 	report(good, "%s, truncated at every byte", name);
 }
@@ -600,13 +649,14 @@ static void test_every_byte(void)
 /* @bytes: one option, or several; @v4, @v6 as in &struct wire_case, and the kinds that said so */
 struct uses_case {
 	const char *name;
-	const char *ipv4, *ipv6, *hostid;	/* as the parameters */
+	const char *ipv4, *ipv6, *hostid;	/* as the parameters; with bare, hostid is opt_bare */
 	const char *bytes;
 	const char *v4;
 	unsigned int v4_port, v4_kind;
 	const char *v6;
 	unsigned int v6_port, v6_kind;
-	unsigned int refused;
+	unsigned int refused, overruled;
+	int both, bare, not_syn;
 };
 
 #define V4_253	"fd 08 d4 31 cb 00 71 09 "
@@ -624,19 +674,20 @@ static const struct uses_case uses_cases[] = {
 	{ "Alibaba, Huawei: 253", "200", "253", "", NAT64, IS_V6(253) },
 	{ "iQIYI: 254 length 8", "254", "254", "", V4_254, IS_V4(254) },
 	{ "iQIYI: 254 length 20", "254", "254", "", V6_254, IS_V6(254) },
-	{ "iQIYI: both", "254", "254", "", V4_254 V6_254, IS_V4(254), IS_V6(254) },
+	{ "iQIYI: both", "254", "254", "", V4_254 V6_254, IS_V4(254), IS_V6(254), .both = 1 },
 	{ "UCloud: 200", "200,254,253", "253", "", SNAT, IS_V4(200) },
 	{ "UCloud: 254", "200,254,253", "253", "", V4_254, IS_V4(254) },
 	{ "UCloud: 253 length 8", "200,254,253", "253", "", V4_253, IS_V4(253) },
 	{ "UCloud: 253 length 8 and length 20", "200,254,253", "253", "", V4_253 NAT64,
-	  IS_V4(253), IS_V6(253) },
+	  IS_V4(253), IS_V6(253), .both = 1 },
 	{ "CDN: 28 length 7", "200", "253", "28", HOST_V4, .v4 = "203.0.113.9",
 	  .v4_port = SENDER_PORT, .v4_kind = 28 },
 	{ "CDN: 28 length 19", "200", "253", "28", HOST_V6, .v6 = "2001:db8::9",
 	  .v6_port = SENDER_PORT, .v6_kind = 28 },
 	{ "28 in all three lists: the length decides", "28", "28", "28",
 	  HOST_V4 "1c 08 d4 31 cb 00 71 08 " HOST_V6, .v4 = "203.0.113.9", .v4_port = SENDER_PORT,
-	  .v4_kind = 28, .v6 = "2001:db8::9", .v6_port = SENDER_PORT, .v6_kind = 28 },
+	  .v4_kind = 28, .v6 = "2001:db8::9", .v6_port = SENDER_PORT, .v6_kind = 28, .both = 1,
+	  .overruled = 1 },
 	{ "28 length 8 as an address with a port", "28", "", "", "1c 08 d4 31 cb 00 71 09 ",
 	  IS_V4(28) },
 	{ "28 length 8 is no host id", "", "", "28", "1c 08 d4 31 cb 00 71 09 ", NOTHING },
@@ -644,17 +695,17 @@ static const struct uses_case uses_cases[] = {
 	  "1c 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", NOTHING },
 	{ "28 length 7 not configured", "200", "253", "", HOST_V4 HOST_V6, NOTHING },
 	{ "200 length 20 for IPv4 only", "200", "253", "", V6_200, NOTHING },
-	{ "200 length 20 in both lists", "200", "200", "", V6_200 SNAT, IS_V4(200), IS_V6(200) },
+	{ "200 length 20 in both lists", "200", "200", "", V6_200 SNAT, IS_V4(200), IS_V6(200), .both = 1 },
 	{ "253 length 8 for IPv6 only", "200", "253", "", V4_253, NOTHING },
 	{ "253 length 20 for IPv4 only", "253", "", "", NAT64, NOTHING },
 	{ "254 not configured", "200", "253", "", V4_254 V6_254, NOTHING },
 	{ "200 not configured", "254", "253", "", SNAT NAT64, IS_V6(253) },
 	{ "nothing configured", "", "", "", SNAT NAT64 V4_254 HOST_V4, NOTHING },
-	{ "of two kinds the first counts", "200,254", "253", "", V4_254 SNAT_2, IS_V4(254) },
+	{ "of two kinds the first counts", "200,254", "253", "", V4_254 SNAT_2, IS_V4(254), .overruled = 1 },
 	{ "of two kinds the first counts, refused", "200,254", "253", "", SNAT_LO V4_254,
-	  .refused = 1 },
+	  .refused = 1, .overruled = 1 },
 	{ "a host id before an address with a port", "200", "253", "28", HOST_V4 SNAT_2,
-	  .v4 = "203.0.113.9", .v4_port = SENDER_PORT, .v4_kind = 28 },
+	  .v4 = "203.0.113.9", .v4_port = SENDER_PORT, .v4_kind = 28, .overruled = 1 },
 	{ "a refused host id", "200", "253", "28", "1c 07 01 7f 00 00 01 ", .refused = 1 },
 	{ "a refused IPv6 host id", "200", "253", "28",
 	  "1c 13 02 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01 ", .refused = 1 },
@@ -666,6 +717,29 @@ static const struct uses_case uses_cases[] = {
 	  "fe 08 f9 89 7f 00 00 01 ", NOTHING },
 	{ "254 of Fast Open, then an address", "254", "254", "", "fe 08 f9 89 cb 00 71 09 " V4_254,
 	  IS_V4(254) },
+	{ "254 of Fast Open outside of a SYN is an address", "254", "254", "",
+	  "fe 08 f9 89 c6 33 64 17 ", .v4 = "198.51.100.23", .v4_port = 63881, .v4_kind = 254,
+	  .not_syn = 1 },
+	{ "254 of Fast Open outside of a SYN, length 20", "254", "254", "",
+	  "fe 14 f9 89 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", .v6 = "2001:db8::9",
+	  .v6_port = 63881, .v6_kind = 254, .not_syn = 1 },
+	{ "254 of SMC outside of a SYN", "254", "254", "", "fe 08 e2 d4 c3 d9 71 09 ", NOTHING,
+	  .not_syn = 1 },
+	{ "F5: 28 length 6", "", "", "28", "1c 06 cb 00 71 09 ", .v4 = "203.0.113.9",
+	  .v4_port = SENDER_PORT, .v4_kind = 28, .bare = 1 },
+	{ "F5: 28 length 18", "", "", "28",
+	  "1c 12 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", .v6 = "2001:db8::9",
+	  .v6_port = SENDER_PORT, .v6_kind = 28, .bare = 1 },
+	{ "F5: 29 length 6", "", "", "29", "1d 06 cb 00 71 09 ", .v4 = "203.0.113.9",
+	  .v4_port = SENDER_PORT, .v4_kind = 29, .bare = 1 },
+	{ "a bare address that is refused", "", "", "28", "1c 06 7f 00 00 01 ", .refused = 1,
+	  .bare = 1 },
+	{ "a bare IPv6 address that is refused", "", "", "28",
+	  "1c 12 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01 ", .refused = 1, .bare = 1 },
+	{ "28 length 7 is not bare", "", "", "28", HOST_V4 HOST_V6, NOTHING, .bare = 1 },
+	{ "28 length 6 is no host id", "", "", "28", "1c 06 cb 00 71 09 ", NOTHING },
+	{ "28 length 18 is no host id", "", "", "28",
+	  "1c 12 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", NOTHING },
 	{ "254 with half of Fast Open's mark", "254", "254", "", "fe 08 f9 88 cb 00 71 09 ",
 	  .v4 = "203.0.113.9", .v4_port = 0xf988, .v4_kind = 254 },
 	{ "254 of SMC", "254", "254", "", "fe 08 e2 d4 c3 d9 71 09 ", NOTHING },
@@ -680,12 +754,12 @@ static const struct uses_case uses_cases[] = {
 	{ "200 behind Linux's SYN, with 254", "200,254", "", "", LINUX_SYN V4_254, IS_V4(254) },
 };
 
-static void add_uses(struct toa_option_uses *uses, const char *list, unsigned int use)
+static void add_uses(struct toa_option_rules *uses, const char *list, unsigned int use)
 {
 	unsigned char kinds[256];
 	unsigned int i;
 
-	if (toa_option_list(list, kinds)) {
+	if (toa_option_list(list, use, kinds)) {
 		printf("Bail out! %s is no list\n", list);
 		exit(2);
 	}
@@ -697,22 +771,24 @@ static void add_uses(struct toa_option_uses *uses, const char *list, unsigned in
 static void test_uses(void)
 {
 	unsigned char bytes[MAX_BYTES];
-	struct toa_option_uses uses;
+	struct toa_option_rules uses;
 	struct toa_addrs expected;
 	unsigned int i, len;
 
 	for (i = 0; i < ARRAY_SIZE(uses_cases); i++) {
 		const struct uses_case *c = &uses_cases[i];
+		struct toa_option_counts want = { c->refused, c->overruled };
 
 		memset(&uses, 0, sizeof(uses));
 		add_uses(&uses, c->ipv4, TOA_USE_V4);
 		add_uses(&uses, c->ipv6, TOA_USE_V6);
-		add_uses(&uses, c->hostid, TOA_USE_HOSTID);
+		add_uses(&uses, c->hostid, c->bare ? TOA_USE_BARE : TOA_USE_HOSTID);
+		uses.both = c->both;
 		len = from_hex(c->bytes, bytes);
 		expect(c->v4, c->v4_port, c->v6, c->v6_port, &expected);
 		expected.v4_kind = c->v4_kind;
 		expected.v6_kind = c->v6_kind;
-		report(gives_with(&uses, bytes, len, &expected, c->refused), "configured, %s",
+		report(gives_with(&uses, !c->not_syn, bytes, len, &expected, want), "configured, %s",
 		       c->name);
 	}
 }
@@ -790,7 +866,7 @@ static void test_lists(void)
 		memset(want, 0, sizeof(want));
 		for (kind = c->kinds; kind && *kind; kind++)
 			want[*kind] = 1;
-		good = toa_option_list(text, kinds) == (c->kinds ? 0 : -1);
+		good = toa_option_list(text, TOA_USE_V4 | TOA_USE_V6, kinds) == (c->kinds ? 0 : -1);
 		if (c->kinds)
 			good = good && memcmp(kinds, want, sizeof(want)) == 0;
 		text[strcspn(text, "\n")] = 0;
@@ -799,6 +875,11 @@ static void test_lists(void)
 		       c->kinds ? "accepted" : "refused");
 		free(text);
 	}
+	report(!toa_option_list("29", TOA_USE_BARE, kinds) && kinds[29],
+	       "list '29' is accepted for bare addresses");
+	report(!toa_option_list("28,29", TOA_USE_HOSTID, kinds) && kinds[29],
+	       "list '28,29' is accepted for host ids");
+	report(toa_option_list("30", TOA_USE_BARE, kinds), "list '30' is refused for bare addresses");
 }
 
 /* What is taken for Linux's usual options must be just these: every byte with every value. */
@@ -813,7 +894,7 @@ static void test_nearly_usual(const char *name, const char *hex)
 		for (value = 0; value < 256 && !what; value++) {
 			bytes[at] = value;
 			for (len = full; len + 12 > full && !what; len--)
-				what = reference_disagrees(&uses_default, bytes, len);
+				what = reference_disagrees(&rules_default, bytes, len, len & 1);
 		}
 		bytes[at] = was;
 	}
@@ -851,6 +932,7 @@ static void random_input(unsigned char *bytes, unsigned int len)
 		"fe 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
 		"1c 07 01 cb 00 71 09 ",
 		"1c 13 01 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
+		"1c 06 cb 00 71 09 ", "1c 12 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ",
 		"fd 14 d4 31 00 00 00 00 00 00 00 00 00 00 ff ff ",
 	};
 	static unsigned char decoded[ARRAY_SIZE(pieces)][32];
@@ -881,27 +963,31 @@ static void random_input(unsigned char *bytes, unsigned int len)
 
 static void test_random(void)
 {
-	unsigned int refused = 0, v4 = 0, v6 = 0, both = 0, other = 0, i, len;
+	unsigned int refused = 0, overruled = 0, v4 = 0, v6 = 0, both = 0, other = 0, i, len;
 	unsigned char *buffer[RANDOM_LEN + 1];
-	struct toa_option_uses uses;
+	struct toa_option_counts counts;
+	struct toa_option_rules uses;
 	const char *what = NULL;
 	struct toa_addrs addrs;
 
 	for (len = 0; len <= RANDOM_LEN; len++)
 		buffer[len] = must_alloc(len);
 	for (i = 0; i < RANDOM_INPUTS && !what; i++) {
-		uses = uses_default;
+		uses = rules_default;
+		uses.both = i >> 2 & 1;
 		if (i & 1)
-			uses_random((unsigned long long)random_below(1u << 31), &uses);
+			rules_random((unsigned long long)random_below(1u << 31), &uses);
 		len = random_below(RANDOM_LEN + 1);
 		random_input(buffer[len], len);
-		what = reference_disagrees(&uses, buffer[len], len);
+		what = reference_disagrees(&uses, buffer[len], len, i & 2);
 		if (what) {
 			printf("# input %u: the parsers disagree about %s\n", i, what);
 			say_bytes(buffer[len], len);
 			break;
 		}
-		refused += !!reference_parse(&uses, buffer[len], len, 0, &addrs);
+		counts = reference_parse(&uses, buffer[len], len, i & 2, 0, &addrs);
+		refused += !!counts.refused;
+		overruled += !!counts.overruled;
 		v4 += addrs.have == TOA_HAVE_V4;
 		v6 += addrs.have == TOA_HAVE_V6;
 		both += addrs.have == (TOA_HAVE_V4 | TOA_HAVE_V6);
@@ -912,10 +998,10 @@ static void test_random(void)
 		free(buffer[len]);
 	printf("# %u random inputs: %u with IPv4, %u with IPv6, %u with both, %u with one refused",
 	       i, v4, v6, both, refused);
-	printf(", %u with other kinds\n", other);
+	printf(", %u with one overruled, %u with other kinds\n", overruled, other);
 	report(!what, "agrees with a simple parser on random inputs");
 	report(what || (v4 > i / 100 && v6 > i / 100 && both > i / 100 && refused > i / 100 &&
-			other > i / 100),
+			overruled > i / 100 && other > i / 100),
 	       "the random inputs are worth it");
 }
 
