@@ -227,16 +227,31 @@ static int differs(unsigned int have, const __u8 *opt, __be16 sender_port,
 	       addrs.v6_port != counts->v6_port;
 }
 
-static noinline unsigned int differing(const struct toa_option_rules *rules, const __u8 *opt,
-				       unsigned int len, int syn, __be16 sender_port,
-				       const struct toa_addrs *counts)
+/* Go to the next option that names somebody; returns its family, or 0. */
+static noinline unsigned int next_claim(const struct toa_option_rules *rules, const __u8 **opt,
+					unsigned int *len, int syn)
 {
-	unsigned int count = 0, have, use;
+	unsigned int use, have;
 
-	for (use = find(rules, &opt, &len); use; use = find(rules, &opt, &len)) {
-		have = has(use, opt, syn);
-		if (have && differs(have, opt, sender_port, counts))
-			count++;
+	while ((use = find(rules, opt, len))) {
+		have = has(use, *opt, syn);
+		if (have)
+			return have;
+		*len -= (*opt)[1];
+		*opt += (*opt)[1];
+	}
+	return 0;
+}
+
+/* How many options of a segment name somebody else than those that count? */
+static unsigned int differing(const struct toa_option_rules *rules, const __u8 *opt,
+			      unsigned int len, int syn, __be16 sender_port,
+			      const struct toa_addrs *counts)
+{
+	unsigned int count = 0, have;
+
+	while ((have = next_claim(rules, &opt, &len, syn))) {
+		count += differs(have, opt, sender_port, counts);
 		len -= opt[1];
 		opt += opt[1];
 	}
@@ -270,7 +285,7 @@ struct toa_option_counts toa_option_parse(const struct toa_option_rules *rules, 
 	const __u8 *at = opt;
 
 	out->have = 0;
-	for (use = find(rules, &at, &left); use; use = find(rules, &at, &left)) {
+	while ((use = find(rules, &at, &left))) {
 		have = has(use, at, syn);
 		slot = READ_ONCE(rules->both) ? have : TOA_HAVE_V4 | TOA_HAVE_V6;
 		count += !!have;

@@ -68,7 +68,7 @@ void rules_random(unsigned long long number, struct toa_option_rules *rules)
 			if (may_be_configured(i))
 				rules->of[i] |= number >> 12 & 15;
 	rules->last = number >> 28 & 1;
-	rules->both = number >> 29 & 1;
+	rules->both = (number >> 29 & 3) != 0;
 }
 
 /* What the kernel's TCP would read as its own, and nobody else may. */

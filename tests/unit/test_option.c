@@ -974,7 +974,7 @@ static void test_random(void)
 		buffer[len] = must_alloc(len);
 	for (i = 0; i < RANDOM_INPUTS && !what; i++) {
 		uses = rules_default;
-		uses.both = i >> 2 & 1;
+		uses.both = (i & 14) != 0;
 		if (i & 1)
 			rules_random((unsigned long long)random_below(1u << 31), &uses);
 		len = random_below(RANDOM_LEN + 1);
