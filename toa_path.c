@@ -260,7 +260,9 @@ void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
 	c->overruled = 0;
 	c->listener = listener;
 	c->skb = skb;
-	c->spoke = read_segment(skb, &c->addrs);
+	c->addrs.have = 0;
+	/* The SYN of Fast Open has been read and kept a moment ago. */
+	c->spoke = !(tcp_hdr(skb)->syn && toa_syn_slots) && read_segment(skb, &c->addrs);
 	if (!toa_handshake_misses(c->isn))
 		add_earlier(c);
 }

@@ -11,4 +11,5 @@
 #include <linux/ptrace.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/tcp.h>
 #include <linux/vmalloc.h>
