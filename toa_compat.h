@@ -70,6 +70,11 @@
 		struct sock *(*)(struct sock *, struct sk_buff *, struct request_sock *, \
 				 struct dst_entry *)))
 
+/* SYNs came by a function of each family before 3.17, but for RHEL 7. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(3, 17, 0) && !defined(TOA_HAS_tcp_conn_request)
+#define TOA_LACKS_TCP_CONN_REQUEST
+#endif
+
 /* Arguments of a function at its entry */
 
 #ifdef TOA_HAS_regs_get_kernel_argument
@@ -205,6 +210,10 @@ static __always_inline bool toa_ftrace_returns_to(const struct toa_ftrace_regs *
 #endif
 
 /* The compiler and the memory model */
+
+#if !defined(__clang__) && __GNUC__ == 4 && __GNUC_MINOR__ < 6
+#define _Static_assert(holds, text) extern char toa_static_assert[(holds) ? 1 : -1]
+#endif
 
 #ifndef READ_ONCE
 #define READ_ONCE(x) ACCESS_ONCE(x)

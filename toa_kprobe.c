@@ -2,9 +2,9 @@
 /*
  * Hooks by kprobes, and by kretprobes where the return matters: work on every kernel.
  *
- * Arguments come from registers, so that a changed prototype does no harm. Handlers run with
- * preemption off. A probe is not run while another one's handler is running on that CPU, and a
- * return probe not when all its instances are in use: both are counted as missed.
+ * Arguments come from registers; toa_prototypes.c sees to it that they are what they are taken for.
+ * Handlers run with preemption off. A probe is not run while another one's handler is running on
+ * that CPU, and a return probe not when all its instances are in use: both are counted as missed.
  */
 #include "toa_path.h"
 

@@ -13,3 +13,4 @@
 #include <linux/slab.h>
 #include <linux/tcp.h>
 #include <linux/vmalloc.h>
+#include <net/tcp.h>

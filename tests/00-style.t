@@ -67,12 +67,14 @@ fi
 
 # shellcheck disable=SC2046
 checkpatch "checkpatch: the module" FILE_PATH_CHANGES \
-	$(files 'toa*.c' 'toa*.h' | grep -vxE 'toa\.h|toa_compat\.h|toa_trace\.h')
+	$(files 'toa*.c' 'toa*.h' | grep -vxE 'toa\.h|toa_compat\.h|toa_trace\.h|toa_prototypes\.c')
 # Applications include it, so its types are theirs.
 checkpatch "checkpatch: toa.h" PREFER_KERNEL_TYPES toa.h
 # Knowing versions, what later ones deprecate, and what old ones lack, is what it is for.
-checkpatch "checkpatch: toa_compat.h" LINUX_VERSION_CODE,CONSTANT_COMPARISON,DEPRECATED_API,MACRO_ARG_REUSE,MEMORY_BARRIER \
+checkpatch "checkpatch: toa_compat.h" LINUX_VERSION_CODE,CAMELCASE,CONSTANT_COMPARISON,DEPRECATED_API,MACRO_ARG_REUSE,MEMORY_BARRIER \
 	toa_compat.h
+# A table: its lines are no calls.
+checkpatch "checkpatch: toa_prototypes.c" CAMELCASE,MACRO_ARG_PRECEDENCE,PARENTHESIS_ALIGNMENT toa_prototypes.c
 # Its macros look like this all over the kernel.
 checkpatch "checkpatch: toa_trace.h" OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT toa_trace.h
 # Programs have other types, no kernel helpers, macros that are tests, usage texts over many lines,
