@@ -8,10 +8,12 @@
 
 #include <linux/version.h>
 #include <linux/cpu.h>
+#include <linux/ftrace.h>
 #include <linux/hardirq.h>
 #include <linux/in6.h>
 #include <linux/ipv6.h>
 #include <linux/jhash.h>
+#include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/list.h>
 #include <linux/net.h>
@@ -103,6 +105,37 @@ static inline unsigned long toa_regs_arg(struct pt_regs *regs, unsigned int n)
 #else
 #error "TOA: reading function arguments is not known for this architecture before Linux 4.20"
 #endif
+
+/* Kprobes */
+
+/*
+ * At a function's first instruction, where ftrace's call is, a probe is run by ftrace. Kernels of
+ * 3.7 to 3.16 stop all of ftrace while anybody attaches or detaches a callback of it, and such
+ * probes do not even count what they miss. Behind that call the arguments and the stack are still
+ * as at the entry, and a probe is a breakpoint, which is never stopped.
+ */
+#if defined(TOA_HAS_function_trace_stop) && defined(CONFIG_KPROBES_ON_FTRACE) && \
+	defined(CC_USING_FENTRY)
+#define TOA_KPROBE_OFFSET MCOUNT_INSN_SIZE
+#else
+#define TOA_KPROBE_OFFSET 0
+#endif
+
+/**
+ * toa_kprobe_error() - what register_kprobe() means
+ * @symbol: the function
+ * @err:    what it returned
+ *
+ * Before 3.1 it does not tell a function that is not there (ENOENT) from other failures.
+ */
+static inline int toa_kprobe_error(const char *symbol, int err)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(3, 1, 0)
+	if (err == -EINVAL && !kallsyms_lookup_name(symbol))
+		return -ENOENT;
+#endif
+	return err;
+}
 
 /*
  * Function tracing that shows arguments and can redirect a call: on x86-64 since 5.11, where the

@@ -219,15 +219,16 @@ int toa_kprobe_attach(enum toa_hook hook)
 	missed_before[hook] = toa_kprobe_missed(hook);
 	memset(rp, 0, sizeof(*rp));
 	rp->kp.symbol_name = toa_hook_symbol[hook];
+	rp->kp.offset = TOA_KPROBE_OFFSET;
 	if (handlers[hook].entry) {
 		rp->kp.pre_handler = handlers[hook].entry;
-		return register_kprobe(&rp->kp);
+		return toa_kprobe_error(rp->kp.symbol_name, register_kprobe(&rp->kp));
 	}
 	rp->entry_handler = handlers[hook].call;
 	rp->handler = handlers[hook].ret;
 	rp->data_size = handlers[hook].data_size;
 	rp->maxactive = handlers[hook].calls_max ?: CALLS_PER_CPU_MAX * num_possible_cpus();
-	return register_kretprobe(rp);
+	return toa_kprobe_error(rp->kp.symbol_name, register_kretprobe(rp));
 }
 
 /**
