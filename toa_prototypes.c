@@ -82,6 +82,17 @@ KNOWN(tcp_check_req,
 	IS(tcp_check_req, struct sock *, struct sock *, struct sk_buff *,
 	   struct request_sock *, bool, bool *, enum skb_drop_reason *));
 
+/* Taken, and only where late=1 can be had: the socket, the segment. */
+KNOWN(tcp_rcv_established,
+	!TOA_HAVE_LATE ||
+	/* 4.1 to 4.14 */
+	IS(tcp_rcv_established, void, struct sock *, struct sk_buff *, const struct tcphdr *,
+	   unsigned int) ||
+	/* 4.15 to 4.18 */
+	IS(tcp_rcv_established, void, struct sock *, struct sk_buff *, const struct tcphdr *) ||
+	/* 4.18 (RHEL 8) to 7.3 */
+	IS(tcp_rcv_established, void, struct sock *, struct sk_buff *));
+
 /* Taken: the listener, the segment. */
 #ifndef TOA_LACKS_TCP_CONN_REQUEST
 /* RHEL 7, 4.4 to 7.3 */
