@@ -28,9 +28,18 @@ healthy() {
 	echo 1.0.0 >"$host/sys/module/toa/version"
 	parameter debug N
 	parameter hook auto
+	parameter both N
 	parameter kernel_getname N
+	parameter late N
+	parameter opt_bare ""
+	parameter opt_hostid ""
+	parameter opt_ipv4 200
+	parameter opt_ipv6 253
+	parameter pick first
+	parameter segments syn,ack,data
 	parameter syn_slots 16384
 	parameter table_max 1048576
+	parameter trusted 10.99.0.0/24
 	counters
 	cat >"$host/proc/net/toa_table" <<-END
 		kind      netns local                                           balancer                                        client                                          age
@@ -69,7 +78,8 @@ counters() {
 		for row in syn_recv_sock_toa:10:2 syn_recv_sock_no_toa:3:0 getname_toa_ok:7:8 \
 			getname_toa_mismatch:0:0 getname_toa_empty:0:0 ip6_address_alloc:5:0 \
 			ip6_address_free:1:3 toa_invalid:0:0 toa_syn_evicted:0:0 toa_table_full:0:0 \
-			toa_alloc_failed:0:0 toa_probe_missed:0:0; do
+			toa_alloc_failed:0:0 toa_segment:0:0 toa_overruled:0:0 toa_disagree:0:0 \
+			toa_late:0:0 toa_probe_missed:0:0; do
 			name=${row%%:*}
 			row=${row#*:}
 			[ "$name" = "${1:-}" ] && row=$2:$3
@@ -135,12 +145,12 @@ reports() {
 	healthy
 	says "status: one screen, no problem" 0 "^toa 1\.0\.0: loaded, hooks by ftrace$" \
 		"^addresses +1 IPv4 and 1 IPv6 now$" "^connections +12 with an address and 3 without since load$" \
-		"^answers +15$" "^parameters +debug=N hook=auto .* table_max=1048576$" "^problems +none$" -- status
+		"^answers +15$" "^parameters +both=N debug=N hook=auto .* table_max=1048576 trusted=" "^problems +none$" -- status
 	says "stats: sums over CPUs" 0 "^syn_recv_sock_toa +12$" "^ip6_address_free +4$" -- stats
 	says "stats --prometheus: each row a counter" 0 '^toa_info\{version="1.0.0"\} 1$' \
 		"^# TYPE toa_syn_recv_sock_toa_total counter$" "^toa_syn_recv_sock_toa_total 12$" \
 		"^# HELP toa_probe_missed_total [A-Z]" "^toa_probe_missed_total 0$" -- stats --prometheus
-	json 'x["getname_toa_ok"] == 15 and len(x) == 12' stats --json
+	json 'x["getname_toa_ok"] == 15 and len(x) == 16' stats --json
 	counters syn_recv_sock_toa 4294967295 9000000000000000
 	says "stats: big numbers" 0 "^syn_recv_sock_toa +9000004294967295$" -- stats
 	counters
@@ -208,6 +218,7 @@ doctor() {
 	says "doctor: a dual-stack listener with IPv6 clients" 1 "^ok +listener +AF_INET6 on port 80" -- doctor --seconds 0 --port 80
 	parameter nat64_getpeername N
 	says "doctor: nat64_getpeername is off" 1 "^warning +listener +IPv6 clients arrive at port 80, but nat64_getpeername is off" -- doctor --seconds 0
+	counted
 	hooks_faults
 	loading_faults
 }
@@ -263,6 +274,105 @@ loading_faults() {
 	says "doctor: another TOA module of the same name" 2 "^problem +module +a module named toa is loaded, but it is another" "do: rmmod toa" -- doctor
 }
 
+# packet FROM TO SEQ ACK FLAGS OPTIONS [DATA]: one more segment in what tcpdump prints; ports as four
+# digits, all hexadecimal; the balancer is 10.99.0.1, the server 10.99.1.1
+packet() {
+	case $1 in
+	0050) packet_ends=0a6301010a630001 ;;
+	*) packet_ends=0a6300010a630101 ;;
+	esac
+	echo "10:00:00.000000 toa-s In  IP a segment"
+	printf '\t0x0000:  %s\n' "$(printf '4500%04x0001400040060000%s%s%s%08x%08x%x0%sffff00000000%s' \
+		$((40 + ${#6} / 2 + ${#7} / 2)) "$packet_ends" "$1" "$2" "$3" "$4" $((5 + ${#6} / 8)) "$5" "$6")${7:-}" |
+		sed 's/[0-9a-f]\{4\}/& /g; s/^\(.\)0x0000 *: */\10x0000:  /; s/0x00 00/0x0000/'
+}
+
+# handshake PORT SYN-OPTIONS ACK-OPTIONS DATA-OPTIONS: a connection, and a later segment that is none of it
+handshake() {
+	packet "$1" 0050 4294967295 0 02 "$2"
+	packet 0050 "$1" 4294967295 0 12 020405b4
+	packet "$1" 0050 0 0 10 "$3"
+	packet "$1" 0050 0 0 18 "$4" 47455420
+	packet "$1" 0050 4 100 10 c8080002c6336402
+}
+
+# The strictest setting, from what comes.
+strictness() {
+	C200=c8089c40c6336401 MSS=020405b4 BARE=1c06c63364010101
+	C253=fd149c4120010db8000c00000000000000000001
+	healthy
+	{
+		handshake 0401 $MSS $C200 0101080a0000000000000000
+		handshake 0402 $C200$MSS $C200 $C200
+		handshake 0403 $MSS $C200 $C200
+	} >"$tmp/capture"
+	says "doctor: the option is never in the SYN" 1 "^note +segments +of 3 connections the option stands 1 in syn, 3 in ack, 2 in data" \
+		"do: if the balancer writes it into ack,data only: echo ack,data > /sys/module/toa/parameters/segments, and segments=ack,data in" \
+		"^note +opt_ipv6 +253 came on none of 3 connections" "do: if the balancer never sends it: echo > /sys/module/toa/parameters/opt_ipv6" \
+		-- doctor --port 80 --seconds 1
+	parameter segments ack,data
+	parameter opt_ipv6 ""
+	says "doctor: nothing more to tell" 1 "^ok +segments +of 3 connections" "^ok +option +200" -- doctor --port 80 --seconds 1
+	run "$shell_name: it gives no note" sh -c "! grep ^note '$tmp/out'"
+	parameter segments syn
+	says "doctor: the segment is not in segments=" 2 "^problem +segments +of 3 .*segments=syn ignores it there" "do: .*echo ack,data >" -- doctor --port 80 --seconds 1
+	healthy
+	{
+		handshake 0401 $MSS "" $C200
+		handshake 0402 $C200$MSS "" $C200
+		handshake 0403 "" "" $C200
+	} >"$tmp/capture"
+	says "doctor: in data only" 2 "^problem +segments +of 3 connections the option stands 1 in syn, 0 in ack, 3 in data: when it comes, the socket is there" \
+		"do: echo 1 > /sys/module/toa/parameters/late, and late=1 in .*listen ... deferred" -- doctor --port 80 --seconds 1
+	parameter late Y
+	says "doctor: in data only, as it is wanted" 1 "^note +segments .*into syn,ack" "do: .*echo data >" -- doctor --port 80 --seconds 1
+	parameter opt_ipv4 77,200,254
+	says "doctor: kinds that never come" 1 "^note +opt_ipv4 +77,254 came on none of 3" "do: .*echo 200 > /sys/module/toa/parameters/opt_ipv4" -- doctor --port 80 --seconds 1
+	healthy
+	handshake 0401 "" $C200$C253 "" >"$tmp/capture"
+	says "doctor: behind another option, and so not seen" 1 "^ok +option +253 .* on 1 of 1" "^note +opt_ipv6 +253 came on none of 1" -- doctor --port 80 --seconds 1
+	parameter pick last
+	says "doctor: pick=last" 1 "^note +opt_ipv4 +200 came on none of 1" -- doctor --port 80 --seconds 1
+	healthy
+	handshake 0401 fe08f989c6336417 fe06e2d4c3d90101 "" >"$tmp/capture"
+	says "doctor: what is Fast Open's or SMC's is no address" 2 "^problem +option +none on 1 connections" -- doctor --port 80 --seconds 1
+	handshake 0401 "" fe08f989c6336417 "" >"$tmp/capture"
+	says "doctor: outside of a SYN it is one" 2 "^problem +option +254 \(length 8\).*does not believe" "do: .*echo 200,254 > /sys/module/toa/parameters/opt_ipv4" -- doctor --port 80 --seconds 1
+	handshake 0401 "" "" $BARE >"$tmp/capture"
+	says "doctor: option 28 with the address alone" 2 "^problem +option +28 \(length 6\)" "do: .*echo 28 > /sys/module/toa/parameters/opt_bare" -- doctor --port 80 --seconds 1
+	handshake 0401 "" "" "1d${BARE#1c}" >"$tmp/capture"
+	says "doctor: option 29" 2 "^problem +option +29 \(length 6\)" "do: .*echo 29 > /sys/module/toa/parameters/opt_bare.*TCP-AO" -- doctor --port 80 --seconds 1
+	handshake 0401 "" 1d10000000000000000000000000000000 "" >"$tmp/capture"
+	says "doctor: TCP-AO is no address" 2 "^problem +option +none on 1" -- doctor --port 80 --seconds 1
+	handshake 0401 "" "fc${C200#c8}" "" >"$tmp/capture"
+	says "doctor: option 252" 2 "do: .*echo 200,252 > /sys/module/toa/parameters/opt_ipv4" -- doctor --port 80 --seconds 1
+	{
+		handshake 0401 "" "fc${C200#c8}" ""
+		handshake 0402 $C200 "fc${C200#c8}" ""
+	} >"$tmp/capture"
+	says "doctor: option 252, and a client that forges 200" 2 "^problem +option +252" "^ok +option +200" -- doctor --port 80 --seconds 1
+}
+
+# The same from the counters.
+counted() {
+	healthy
+	parameter trusted ""
+	says "doctor: trusted is empty" 1 "^warning +trusted +is empty" "do: echo ADDRESSES > /sys/module/toa/parameters/trusted" -- doctor --seconds 0
+	says "status: trusted is empty" 1 "^warning +trusted +is empty" -- status
+	healthy
+	for counted_row in toa_overruled toa_disagree toa_segment; do
+		counters $counted_row 0 4
+		says "doctor: $counted_row" 1 "^note +$counted_row +is 4 since" -- doctor --seconds 0
+	done
+	counters ip6_address_alloc 0 0
+	sed -i 's/^\(ip6_address_free .*:\).*/\1          0          0 /' "$host/proc/net/toa_stats"
+	sed -i '/^253/d' "$host/proc/net/toa_table"
+	says "status: IPv6 is never seen" 0 "^problems +none" "^note +opt_ipv6 +253 came on none of 12 connections with an address since load" "do: .*echo > /sys/module/toa/parameters/opt_ipv6" -- status
+	says "doctor: IPv6 is never seen" 1 "^note +opt_ipv6 +253 came on none of 12" -- doctor --seconds 0
+	counters ip6_address_alloc 4 8
+	says "status: IPv4 is never seen" 1 "^note +opt_ipv4 +200 came on none of 12" -- status
+}
+
 # What tcpdump prints of a segment, played by a program of that name.
 packets() {
 	healthy
@@ -286,6 +396,7 @@ packets() {
 	says "doctor: the option is stripped" 2 "^problem +option +none on 1 connections to port 80" "do: let the balancer send option 200 or 253" -- doctor --port 80 --seconds 1
 	printf '%s\n%s\n\t0x0020:  a002 ffff 0000 0000 fe14 9c41 2001 0db8\n\t0x0030:  000c 0000 0000 0000 0000 0001\n' \
 		"$head" "$syn" >"$tmp/capture"
+	rm "$host/sys/module/toa/parameters/opt_ipv6"
 	says "doctor: option 254" 2 "^problem +option +254 \(length 20\) on 1 of 1 connections" "do: set the balancer to option 200" -- doctor --port 80 --seconds 1
 	parameter opt_ipv6 253
 	says "doctor: option 254, and a parameter for it" 2 "do: if it is the balancer.s: echo 253,254 > /sys/module/toa/parameters/opt_ipv6" -- doctor --port 80 --seconds 1
@@ -297,6 +408,7 @@ packets() {
 	says "doctor: a host id in option 28" 2 "^problem +option +28 \(length 7\)" "do: .*echo 28 > /sys/module/toa/parameters/opt_hostid" -- doctor --port 80 --seconds 1
 	parameter opt_hostid 28
 	says "doctor: a host id in option 28, as it is wanted" 1 "^ok +option +28 \(length 7\)" -- doctor --port 80 --seconds 1
+	strictness
 	shell_path=${shell_path#*:}
 }
 
