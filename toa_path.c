@@ -18,6 +18,8 @@ static void distrust(const struct sk_buff *skb, struct toa_addrs *addrs)
 {
 	unsigned int count = hweight8(addrs->have);
 
+	if (!count)
+		return;
 	addrs->have = 0;
 	toa_stat_add(TOA_STAT_UNTRUSTED, count);
 	trace_toa_ignored(skb, TOA_IGNORED_UNTRUSTED);
@@ -56,6 +58,8 @@ static void report_read(const struct tcphdr *th, const struct toa_addrs *addrs,
 /* The client wrote it: the balancer does not write into such segments. */
 static void ignore_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
 {
+	if (!addrs->have)
+		return;
 	toa_stat_add(TOA_STAT_SEGMENT, hweight8(addrs->have));
 	trace_toa_ignored(skb, TOA_IGNORED_SEGMENT);
 	toa_dbg("segment to port %u: not one of segments=, ignored\n", ntohs(tcp_hdr(skb)->dest));
