@@ -16,6 +16,17 @@ kernels() {
 	echo "${KERNELS:-6.1 7.3}"
 }
 
+# kernels_known: false, with a sentence, if KERNELS names one that scripts/kernels does not have. To be
+# called from the top of the tree.
+kernels_known() {
+	for kernels_name in $(kernels); do
+		scripts/kernel --list | grep -qxF -e "${kernels_name%%,*}" || {
+			say "KERNELS: '${kernels_name%%,*}' is not known; known are $(scripts/kernel --list | tr '\n' ' ')"
+			return 1
+		}
+	done
+}
+
 # say TEXT...: progress, for whoever watches
 say() {
 	echo "${0##*/}: $*" >&2

@@ -5,7 +5,7 @@
 # promises about itself.
 #
 # Usage: prove tests/00-style.t
-# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+# Exit status: 0 if all tests passed, 1 otherwise.
 
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=scripts/lib.sh
@@ -36,7 +36,7 @@ checkpatch() {
 	0) ok "$name" ;;
 	2)
 		diag "$tmp/log"
-		skip "$name" "checkpatch.pl cannot be had"
+		lacking "$name" "checkpatch.pl cannot be had"
 		;;
 	*)
 		not_ok "$name"
@@ -56,13 +56,11 @@ every_script_says_what_it_is() {
 	done | { ! grep .; }
 }
 
-if ! need git; then
-	echo "1..0 # SKIP no git"
-	exit 0
-fi
-if ! git -c safe.directory="*" rev-parse >/dev/null 2>&1; then
-	echo "1..0 # SKIP not a git repository"
-	exit 0
+if ! need git || ! git -c safe.directory="*" rev-parse >"$tmp/log" 2>&1; then
+	diag "$tmp/log"
+	lacking "which files to look at" "git cannot tell: it is missing, or this is no clone"
+	finish
+	exit
 fi
 
 # shellcheck disable=SC2046
@@ -87,7 +85,7 @@ if need shellcheck; then
 	# shellcheck disable=SC2046
 	silent "shellcheck: all scripts" shellcheck -x $(shell_files)
 else
-	skip "shellcheck: all scripts" "no shellcheck"
+	lacking "shellcheck: all scripts" "no shellcheck"
 fi
 silent "only toa_compat.h knows versions and distributions" only_compat_knows_versions
 silent "every script has a licence" every_script_says_what_it_is

@@ -16,11 +16,7 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
-if [ ! -r tests/guest/suite ]; then
-	echo "1..0 # SKIP no guest tests"
-	exit 0
-fi
-
+need_known_kernels
 mkdir -p "${LOGS:=$tmp/logs}"
 
 # guest KERNEL: its report is in a file when there is a status
@@ -63,12 +59,12 @@ for kernel in $(kernels); do
 	status=$(cat "$tmp/$kernel.status")
 	if [ "$status" = none ]; then
 		diag "$tmp/$kernel.err"
-		skip "$kernel: guest tests" "the kernel cannot be had"
+		lacking "$kernel: guest tests" "the kernel cannot be had"
 	elif include "$tmp/$kernel.tap"; then
 		ok "$kernel: the report is complete"
 	elif [ "$status" -eq 2 ]; then
 		diag "$tmp/$kernel.err"
-		skip "$kernel: guest tests" "the guest's parts cannot be had"
+		lacking "$kernel: guest tests" "the guest's parts cannot be had"
 	else
 		not_ok "$kernel: the report is complete"
 		diag "$tmp/$kernel.err"

@@ -5,7 +5,7 @@
 # a kernel and for the next one; a guest loads it by modules-load.d; removal leaves nothing.
 #
 # Usage: prove tests/70-packages.t
-# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+# Exit status: 0 if all tests passed, 1 otherwise.
 
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=scripts/lib.sh
@@ -55,14 +55,14 @@ run "toa.spec has the module's version" grep -qE "^Version: +$version$" packagin
 
 if ! kernel=$(scripts/kernel 6.1 2>"$tmp/log") || ! other=$(scripts/kernel 6.1-generic 2>>"$tmp/log"); then
 	diag "$tmp/log"
-	skip "packages" "the kernels cannot be had"
+	lacking "packages" "the kernels cannot be had"
 	finish
 	exit
 fi
 root=$(cat "$kernel/chroot")
 # shellcheck disable=SC2086
 locked "$root.apt" retry quietly in_chroot "$root" apt-get -y install $PACKAGES || {
-	skip "packages" "their tools cannot be had"
+	lacking "packages" "their tools cannot be had"
 	finish
 	exit
 }
@@ -83,7 +83,7 @@ unshare --mount --propagation private sh -c '
 status=$?
 if [ $status -eq 2 ]; then
 	diag "$tmp/err"
-	skip "packages" "no overlay"
+	lacking "packages" "no overlay"
 	finish
 	exit
 fi

@@ -6,7 +6,7 @@
 # tracers, show them too; the examples for monitoring are what they claim to be.
 #
 # Usage: prove tests/80-examples.t
-# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+# Exit status: 0 if all tests passed, 1 otherwise.
 
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=scripts/lib.sh
@@ -14,16 +14,17 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
-COMPILERS="g++ golang-go rustc default-jdk-headless"
+TOOLS="g++ golang-go rustc default-jdk-headless prometheus systemd"
 
-compilers() {
+tools() {
 	chroot_for bookworm || return 1
 	[ -x "$root/usr/bin/javac" ] && [ -x "$root/usr/bin/go" ] && [ -x "$root/usr/bin/rustc" ] &&
-		[ -x "$root/usr/bin/g++" ] && return
+		[ -x "$root/usr/bin/g++" ] && [ -x "$root/usr/bin/promtool" ] &&
+		[ -x "$root/usr/bin/systemd-analyze" ] && return
 	# Java's package fails without the directory.
 	mkdir -p "$root/usr/share/man/man1"
 	# shellcheck disable=SC2086
-	locked "$root.apt" retry quietly in_chroot "$root" apt-get -y install $COMPILERS
+	locked "$root.apt" retry quietly in_chroot "$root" apt-get -y install $TOOLS
 }
 
 built() {
@@ -32,7 +33,7 @@ built() {
 
 # Files that only other programs read.
 data() {
-	python3 - "$@" <<-'END'
+	/usr/bin/python3 - "$@" <<-'END'
 		import json, sys, yaml
 		d = json.load(open("examples/grafana/toa.json"))
 		assert d["title"] and d["uid"] and d["schemaVersion"] >= 30
@@ -56,27 +57,21 @@ data() {
 	END
 }
 
-if command -v python3 >/dev/null && python3 -c "import yaml" 2>/dev/null; then
+if need python3 python3-yaml; then
 	run "the dashboard, the alert rules and the YAML files are well-formed; their counters exist" data
 else
-	skip "the dashboard, the alert rules and the YAML files" "no Python with yaml"
+	lacking "the dashboard, the alert rules and the YAML files" "no Python with yaml"
 fi
-if command -v promtool >/dev/null; then
-	run "promtool takes the alert rules" promtool check rules examples/prometheus/alerts.yaml
-fi
-if command -v systemd-analyze >/dev/null; then
-	cp examples/prometheus/toa-textfile.* "$tmp"
-	sed -i 's,^ExecStart=.*,ExecStart=/bin/true,' "$tmp/toa-textfile.service"
-	run "systemd takes the timer" systemd-analyze verify "$tmp/toa-textfile.timer"
-fi
-
-if ! compilers >"$tmp/log" 2>&1; then
+if ! tools >"$tmp/log" 2>&1; then
 	diag "$tmp/log"
-	skip "examples" "their compilers cannot be had"
+	lacking "examples" "their compilers and tools cannot be had"
 	finish
 	exit
 fi
 mkdir "$tmp/mnt" && cp -R examples toa.h "$tmp/mnt"
+run "promtool takes the alert rules" built prometheus "promtool check rules alerts.yaml"
+run "systemd takes the timer" built prometheus \
+	"sed -i 's,^ExecStart=.*,ExecStart=/bin/true,' toa-textfile.service; systemd-analyze verify ./toa-textfile.timer"
 silent "C: builds without a warning" built c "gcc -Wall -Wextra -Werror -O2 -I/mnt -o server server.c"
 silent "C++: builds without a warning" built cpp "g++ -std=c++11 -Wall -Wextra -Werror -O2 -I/mnt -o server server.cpp"
 silent "Go: vet is content" built go "HOME=/tmp CGO_ENABLED=0 go vet server.go"
@@ -93,12 +88,12 @@ if need gcc libc6-dev make && scripts/kernel 6.1 >/dev/null; then
 		--timeout 1200 --cmd /toa/examples/guest 6.1 >"$tmp/tap" 2>"$tmp/err" </dev/null
 	if [ $? -eq 2 ]; then
 		diag "$tmp/err"
-		skip "the examples in a guest" "its parts cannot be had"
+		lacking "the examples in a guest" "its parts cannot be had"
 	else
 		include "$tmp/tap"
 		run "the guest's report is complete" test $? -eq 0
 	fi
 else
-	skip "the examples in a guest" "its parts cannot be had"
+	lacking "the examples in a guest" "its parts cannot be had"
 fi
 finish

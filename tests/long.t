@@ -20,10 +20,11 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
+need_known_kernels
 for kernel in $(kernels); do
 	if ! scripts/kernel "${kernel%%,*}" >"$tmp/log" 2>&1; then
 		diag "$tmp/log"
-		skip "$kernel: long tests" "the kernel cannot be had"
+		lacking "$kernel: long tests" "the kernel cannot be had"
 		continue
 	fi
 	live=200000 rest=200

@@ -22,7 +22,13 @@ not_ok() {
 	echo "not ok $count - $1"
 }
 
-# skip NAME REASON
+# lacking NAME REASON: something that the test needs, on any machine, cannot be had
+lacking() {
+	not_ok "$1"
+	echo "# $2"
+}
+
+# skip NAME REASON: the kernel, or the machine, truly lacks it
 skip() {
 	count=$((count + 1))
 	echo "ok $count - $1 # SKIP $2"
@@ -73,6 +79,14 @@ include() {
 		esac
 	done <"$1"
 	[ "$((count - include_from))" = "$include_plan" ]
+}
+
+# need_known_kernels: ends all tests if KERNELS has a name that is none
+need_known_kernels() {
+	kernels_known 2>"$tmp/log" && return
+	diag "$tmp/log"
+	echo "Bail out! $(cat "$tmp/log")"
+	exit 1
 }
 
 # finish: to be the last command
