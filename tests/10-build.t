@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # 10-build.t: the module builds for each kernel without a word from the compiler, modpost, W=1 or
-# sparse.
+# sparse; with 6.1 also: the oldest and the newest compilers that are packages take it, it has nothing that
+# older ones lack, and it refuses kernels that it cannot work on.
 #
 # Usage: prove tests/10-build.t
 # Environment: KERNELS="NAME..." (see scripts/kernels; default: 6.1 and the newest)
-# Exit status: 0 if all tests passed or were skipped, 1 otherwise.
+# Exit status: 0 if all tests passed, 1 otherwise.
 
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=scripts/lib.sh
@@ -23,7 +24,7 @@ build() {
 	0) ok "$name" ;;
 	2)
 		diag "$tmp/log"
-		skip "$name" "the kernel or its tools cannot be had"
+		lacking "$name" "the kernel or its tools cannot be had"
 		;;
 	*)
 		not_ok "$name"
@@ -72,19 +73,170 @@ parameters() {
 	done <"$tmp/readme"
 }
 
+#
+# Kernels that the module must not be built for
+#
+
+# sources: a copy of the module's, in $tmp/src
+sources() {
+	rm -rf "$tmp/src" && mkdir "$tmp/src" && cp toa*.[ch] Kbuild Makefile "$tmp/src/"
+}
+
 # refused OPTION: the sources, told that the kernel lacks it, do not build, and say why
 refused() {
-	rm -rf "$tmp/src" && mkdir "$tmp/src" && cp toa*.[ch] Kbuild Makefile "$tmp/src/" &&
-		sed -i "s/^#ifndef CONFIG_64BIT\$/#undef CONFIG_$1\n&/" "$tmp/src/toa_compat.h" || return 1
+	sources && sed -i "s/^#ifndef CONFIG_64BIT\$/#undef CONFIG_$1\n&/" "$tmp/src/toa_compat.h" || return 1
 	! SRC=$tmp/src scripts/build-module "$2" >"$tmp/ko" 2>"$tmp/refused" || return 1
 	grep -m 1 "#error \"TOA: " "$tmp/refused"
 }
 
+# changed KERNEL HEADER NAME...: HEADER, in $tmp/headers, has functions or operations of these names
+# without their first argument, or with another one before it if there is one only
+changed() {
+	changed_in=$(sed -n 's,^include \(.*\)/Makefile$,\1,p' "$root$headers/Makefile")/include
+	mkdir -p "$tmp/headers/${1%/*}" && cp "$root$changed_in/$1" "$tmp/headers/$1" || return 1
+	changed_header=$tmp/headers/$1
+	shift
+	for changed_name; do
+		cp "$changed_header" "$tmp/before"
+		perl -0pi -e "s/\\b$changed_name(\\)?)\\s*\\(\\s*(?:const )?struct \\w+ \\*\\w+,\\s*/$changed_name\$1(/
+			or s/\\b$changed_name(\\)?)\\s*\\(\\s*(?=struct sock \\*sk\\);)/$changed_name\$1(int added, /" \
+			"$changed_header" && ! cmp -s "$tmp/before" "$changed_header" || return 1
+	done
+}
+
+# with_changed KERNEL: builds with what is in $tmp/headers in the place of the kernel's own
+with_changed() {
+	# shellcheck disable=SC2016
+	unshare --mount --propagation private sh -c '
+		cd "$2" && find . -type f >"$3/list" && cd "$OLDPWD" || exit 2
+		while IFS= read -r header; do
+			mount --bind "$2/$header" "$1/$header" || exit 2
+		done <"$3/list"
+		exec scripts/build-module "$4" "TOA_TEST=$(cat "$2"/*/* | sha256sum)"' \
+		sh "$root$changed_in" "$tmp/headers" "$tmp" "$1" >"$tmp/ko" 2>"$tmp/refused" </dev/null
+}
+
+# prototypes KERNEL: functions, and operations, that have other arguments stop the build with a sentence
+prototypes() {
+	root=$(cat "$dir/chroot") headers=$(cat "$dir/headers")
+	rm -rf "$tmp/headers"
+	run "$1: headers with other functions" eval '
+		changed net/inet_common.h inet_sock_destruct inet_getname && changed net/ipv6.h inet6_getname &&
+		changed net/tcp.h tcp_disconnect tcp_v4_syn_recv_sock tcp_check_req tcp_conn_request tcp_v4_conn_request'
+	with_changed "$1"
+	for function in inet_sock_destruct tcp_disconnect inet_getname inet6_getname tcp_v4_syn_recv_sock \
+		tcp_check_req tcp_conn_request tcp_v4_conn_request; do
+		run "$1: $function() with other arguments: refused with a sentence" \
+			grep -m 1 "error: .*TOA: the arguments of $function() are not known" "$tmp/refused"
+	done
+	rm -rf "$tmp/headers"
+	run "$1: headers with other operations" eval '
+		changed net/sock.h disconnect && changed linux/net.h getname &&
+		changed net/inet_connection_sock.h syn_recv_sock conn_request'
+	with_changed "$1"
+	for function in mptcp_disconnect inet_getname inet6_getname tcp_v6_syn_recv_sock tcp_v6_conn_request; do
+		run "$1: an operation such as $function() with other arguments: refused with a sentence" \
+			grep -m 1 "error: .*TOA: the arguments of $function() are not known" "$tmp/refused"
+	done
+	sed -n '/^const char \*const toa_hook_symbol/,/^}/s/.*"\(.*\)".*/\1/p' toa_hook.c >"$tmp/hooked"
+	run "there are hooked functions" test "$(wc -l <"$tmp/hooked")" -gt 10
+	while IFS= read -r function; do
+		run "toa_prototypes.c knows $function()" grep -qE "(KNOWN\\(| )${function}[,(]" toa_prototypes.c
+	done <"$tmp/hooked"
+}
+
+#
+# Compilers
+#
+
+# newest KERNEL NAME: the newest compiler of that name which is a package of the kernel's release
+newest() {
+	in_chroot "$(cat "$(scripts/kernel "$1")/chroot")" apt-cache pkgnames "$2-" | grep -xE "$2-[0-9]+" |
+		sort -V | tail -n 1
+}
+
+compilers() {
+	build "5.10: the oldest compiler that is a package, gcc-9: builds without a warning" 5.10 CC=gcc-9
+	for compiler in gcc clang; do
+		compiler_name=$(newest 7.3 "$compiler" 2>"$tmp/log")
+		if [ -n "$compiler_name" ]; then
+			build "7.3: the newest $compiler that is a package, $compiler_name: builds without a warning" \
+				7.3 "CC=$compiler_name"
+		else
+			diag "$tmp/log"
+			lacking "7.3: the newest $compiler that is a package" "none can be had"
+		fi
+	done
+}
+
+# What gcc 9 takes without a word. Read without comments and strings.
+# shellcheck disable=SC2016
+DIALECT='
+	s,/\*.*?\*/|//[^\n]*,,gs;
+	s/"(\\.|[^"\\\n])*"/""/g;
+	$text = $_;
+	$found = /\b(__auto_type|__has_\w+|__builtin_\w+_overflow|__VA_OPT__|fallthrough)\b/;
+	# Members of unions and structs without a name can be set by name from gcc 4.6 on.
+	while (/\b(?:union|struct)\s*\{([^{}]*)\}\s*;/g) {
+		$members = $1;
+		$found ||= $text =~ /[{,]\s*\.$_\s*=/ for $members =~ /(\w+)\s*[,;[]/g;
+	}'
+
+# dialect: what tests/dialect.list has is noticed, in files of its own, and the module has nothing of the
+# kind. One build shows both.
+dialect() {
+	sources || return
+	objects=
+	while IFS="$(printf '\t')" read -r name code; do
+		case $name in
+		'' | '#'*) continue ;;
+		esac
+		printf '#include "toa_internal.h"\n%b\n' "$code" >"$tmp/src/plant-$name.c"
+		objects="$objects plant-$name.o"
+	done <tests/dialect.list
+	sed -i "s/^toa-y := /&$objects /" "$tmp/src/Kbuild"
+	SRC=$tmp/src scripts/build-module 5.10 CC=gcc-9 -k \
+		KCFLAGS="-Wc99-c11-compat -Wc11-c2x-compat" >"$tmp/ko" 2>"$tmp/dialect" </dev/null
+	if [ $? -ne 1 ]; then
+		diag "$tmp/dialect"
+		lacking "the dialect of old compilers" "gcc-9 cannot be had"
+		return
+	fi
+	{
+		# All that came after C99, but for what gcc 4.6 has; all errors.
+		sed -nE '
+			/Wc99-c11-compat|Wc11-c2x-compat/{/_Static_assert|unnamed structs/d;}
+			s,^ *(/mnt/)?((toa|plant)[a-z0-9_-]*\.[ch]):[0-9:]+ (error:.*|warning:.*(Wc99-c11-compat|Wc11-c2x-compat|Wdeclaration-after-statement).*),\2: \4,p
+			s,^.*\*\*\* \[[^]]* (/mnt/)?([a-z0-9_-]*)\.o\] Error.*,\2.c: does not compile,p' "$tmp/dialect"
+		(cd "$tmp/src" && perl -0777 -ne "$DIALECT"' print "$ARGV: $&\n" if $found' toa*.[ch] plant-*.c)
+	} | sort -u >"$tmp/noticed"
+	for object in $objects; do
+		run "in the dialect of old compilers, ${object%.o} is noticed" grep "^${object%.o}\.c: " "$tmp/noticed"
+	done
+	grep -v "^plant-" "$tmp/noticed" >"$tmp/in-module"
+	silent "the module keeps to the dialect of old compilers" cat "$tmp/in-module"
+	for file in toa_*.c; do
+		case $file in
+		toa_debug.c | toa_probe.c) continue ;;
+		esac
+		run "the dialect of $file was looked at" grep -q "CC \[M\] .*[ /]${file%.c}\.o" "$tmp/dialect"
+	done
+}
+
+need_known_kernels
 case " $(kernels) " in
 *" 6.1 "*)
 	for option in 64BIT KRETPROBES NETFILTER PROC_FS; do
 		run "without CONFIG_$option: refused with a sentence" refused "$option" 6.1
 	done
+	if dir=$(scripts/kernel 6.1 2>"$tmp/log"); then
+		prototypes 6.1
+	else
+		diag "$tmp/log"
+		lacking "prototypes" "the kernel cannot be had"
+	fi
+	compilers
+	dialect
 	;;
 esac
 
@@ -95,7 +247,7 @@ for kernel in $(kernels); do
 	esac
 	if ! dir=$(scripts/kernel "$kernel" 2>"$tmp/log"); then
 		diag "$tmp/log"
-		skip "$kernel: build" "the kernel cannot be had"
+		lacking "$kernel: build" "the kernel cannot be had"
 		continue
 	fi
 	build "$kernel: builds without a warning" "$kernel" || continue
