@@ -53,28 +53,80 @@ static void claim(const void *arg)
 	check(data_flows(&c, fd));
 }
 
-/* One that is refused takes nothing from the other kind. */
+struct beside {
+	bool v6_first;
+	bool refuse_first;	/* if not, the second */
+};
+
+/*
+ * The first one decides, whatever its kind: what stands behind one that is refused is the client's
+ * own. With both=1 one that is refused takes nothing from the other kind.
+ */
 static void beside(const void *arg)
 {
-	bool refuse_v4 = *(const bool *)arg;
+	const struct beside *t = arg;
+	const bool refuse_v4 = t->v6_first != t->refuse_first;
+	const char *v4 = refuse_v4 ? NULL : "198.51.100.7:4321";
+	const char *v6 = refuse_v4 ? "[2001:db8::77]:8765" : NULL;
 	struct opts o = { .len = 0 };
+	int both, counts;
 	struct stats before;
 	struct server s;
 	struct conn c;
 	int fd;
 
+	if (t->v6_first)
+		opt_v6(&o, refuse_v4 ? "2001:db8::77" : "::1", 8765);
 	opt_v4(&o, refuse_v4 ? "127.0.0.1" : "198.51.100.7", 4321);
-	opt_v6(&o, refuse_v4 ? "2001:db8::77" : "::1", 8765);
+	if (!t->v6_first)
+		opt_v6(&o, refuse_v4 ? "2001:db8::77" : "::1", 8765);
+	for (both = 0; both <= 1; both++) {
+		toa_set_both(both);
+		server_open(&s, INET, 5);
+		server_conn(&s, &c);
+		require(stats_get(&before));
+		require(conn_open(&c, NULL, &o));
+		counts = both || !t->refuse_first;
+		check_moved(&before, "syn_recv_sock_toa", counts, "syn_recv_sock_no_toa", !counts,
+			    "toa_invalid", both || t->refuse_first,
+			    "toa_disagree", !both, "ip6_address_alloc", counts && v6);
+		fd = server_accept(&s, NULL);
+		require(fd >= 0);
+		check_has(&s, &c, fd, counts ? v4 : NULL, counts ? v6 : NULL);
+		check(stats_balanced());
+	}
+	toa_set_both(false);
+}
+
+/* What is refused in a later segment still is the balancer's last word: it names nobody. */
+static void refused_later(const void *arg)
+{
+	const struct beside *t = arg;
+	const bool v6 = t->v6_first;
+	struct stats before;
+	struct server s;
+	struct conn c;
+	int fd;
+
 	server_open(&s, INET, 5);
 	server_conn(&s, &c);
 	require(stats_get(&before));
-	require(conn_open(&c, NULL, &o));
-	check_moved(&before, "syn_recv_sock_toa", 1, "toa_invalid", 1, "ip6_address_alloc",
-		    refuse_v4);
+	require(conn_open(&c, v6 ? v6_opt("2001:db8::77", 8765) : v4_opt("198.51.100.7", 4321),
+			  t->refuse_first ? v4_opt("127.0.0.1", 1) : v6_opt("::1", 1)));
+	check_moved(&before, "syn_recv_sock_no_toa", 1, "toa_invalid", 1, "toa_disagree", 1);
 	fd = server_accept(&s, NULL);
 	require(fd >= 0);
-	check_has(&s, &c, fd, refuse_v4 ? NULL : "198.51.100.7:4321",
-		  refuse_v4 ? "[2001:db8::77]:8765" : NULL);
+	check_has(&s, &c, fd, NULL, NULL);
+	check(data_flows(&c, fd));
+	/* And the other way round: what was refused before counts for nothing. */
+	server_conn(&s, &c);
+	require(stats_get(&before));
+	require(conn_open(&c, t->refuse_first ? v4_opt("127.0.0.1", 1) : v6_opt("::1", 1),
+			  v6 ? v6_opt("2001:db8::77", 8765) : v4_opt("198.51.100.7", 4321)));
+	check_moved(&before, "syn_recv_sock_toa", 1, "toa_invalid", 1, "ip6_address_alloc", v6);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &c, fd, v6 ? NULL : "198.51.100.7:4321", v6 ? "[2001:db8::77]:8765" : NULL);
 }
 
 static void port(const void *arg)
@@ -84,6 +136,7 @@ static void port(const void *arg)
 	char v4[32], v6[32];
 	enum kind kind;
 
+	toa_set_both(true);
 	opt_v4(&o, "198.51.100.7", number);
 	opt_v6(&o, "2001:db8::77", number);
 	snprintf(v4, sizeof(v4), "198.51.100.7:%u", number);
@@ -97,6 +150,7 @@ static void port(const void *arg)
 		fd = server_connect(&s, &c, NULL, &o);
 		check_has(&s, &c, fd, v4, v6);
 	}
+	toa_set_both(false);
 }
 
 int main(int argc, char **argv)
@@ -129,7 +183,9 @@ int main(int argc, char **argv)
 		{ "::1:0:0:1", true, true },
 	};
 	enum { COUNT = sizeof(claims) / sizeof(claims[0]) };
-	static const bool refuse_v4[] = { true, false };
+	static const struct beside besides[] = {
+		{ false, true }, { false, false }, { true, true }, { true, false },
+	};
 	static const uint16_t ports[] = { 0, 1, 65535 };
 	static struct claim all[COUNT * 3];
 	unsigned int i;
@@ -145,8 +201,14 @@ int main(int argc, char **argv)
 		test_add(claim, t, "%s %s%s%s", t->addr, t->allowed ? "believed" : "refused",
 			 t->syn ? " in the SYN" : "", i % 3 == 2 ? ", AF_INET6 socket" : "");
 	}
-	test_add(beside, &refuse_v4[0], "200 refused, 253 believed");
-	test_add(beside, &refuse_v4[1], "253 refused, 200 believed");
+	for (i = 0; i < sizeof(besides) / sizeof(besides[0]); i++)
+		test_add(beside, &besides[i], "200 and 253, %s first, the %s refused",
+			 besides[i].v6_first ? "253" : "200",
+			 besides[i].refuse_first ? "first" : "second");
+	for (i = 0; i < sizeof(besides) / sizeof(besides[0]); i++)
+		test_add(refused_later, &besides[i], "%s in the SYN, %s refused in the ACK",
+			 besides[i].v6_first ? "253" : "200",
+			 besides[i].refuse_first ? "200" : "253");
 	for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
 		test_add(port, &ports[i], "port %u believed", ports[i]);
 	return toa_main("addresses", "", argc, argv);

@@ -328,5 +328,5 @@ int main(int argc, char **argv)
 			 i & 4 ? "fexit" : "fentry", all[i].target->function,
 			 i & 1 ? "after" : "before", all[i].hook);
 	}
-	return bare_main("bpf", argc, argv);
+	return bare_main("bpf", "", argc, argv);
 }

@@ -130,6 +130,39 @@ static void segment(const void *arg)
 	check(naming(t->v6 ? V6 : V4) >= 1);
 }
 
+struct ignored {
+	const char *name;
+	bool both_kinds;	/* in one segment; if not, in the SYN, and another one in the ACK */
+	const char *segments;
+	const char *says;
+	int count;
+};
+
+/* Why an address that came is not shown. */
+static void ignored(const void *arg)
+{
+	const struct ignored *t = arg;
+	static const char file[] = "/sys/module/toa/parameters/segments";
+	struct opts o = { .len = 0 };
+	struct server s;
+	struct conn c;
+	struct klog k;
+
+	opt_v4(&o, V4, 4321);
+	if (t->both_kinds)
+		opt_v6(&o, V6, 8765);
+	server_open(&s, INET, 5);
+	server_conn(&s, &c);
+	write_file(file, t->segments);
+	write_file(DEBUG, "1");
+	klog_start(&k);
+	conn_open(&c, &o, t->both_kinds ? NULL : v4_opt("203.0.113.9", 99));
+	write_file(DEBUG, "0");
+	write_file(file, "syn,ack,data\n");
+	klog_lines(&k, "TOA: ", lines, sizeof(lines));
+	check_num(naming(t->says), t->count);
+}
+
 static void at_load(const void *arg)
 {
 	struct klog k;
@@ -164,6 +197,16 @@ int main(int argc, char **argv)
 		{ "SYN option 200", true, false }, { "SYN option 253", true, true },
 		{ "ACK option 200", false, false }, { "ACK option 253", false, true },
 	};
+	static const struct ignored ignoreds[] = {
+		{ "other option of the segment", true, "syn,ack,data\n",
+		  ": 1 other address(es) than the one that counts", 1 },
+		{ "option of an earlier segment", false, "syn,ack,data\n",
+		  ": 1 other address(es) than the one that counts", 1 },
+		{ "segment that is not the balancer's", true, "ack\n",
+		  ": not one of segments=, ignored", 1 },
+		{ "balancer's segments only", false, "syn\n", ": not one of segments=, ignored", 1 },
+		{ "nothing to ignore", true, "syn\n", ": not one of segments=, ignored", 0 },
+	};
 	unsigned int i;
 
 	test_add(mode, NULL, "writable at run time");
@@ -173,6 +216,8 @@ int main(int argc, char **argv)
 		test_add(call, &calls[i], "line of %s", calls[i].name);
 	for (i = 0; i < sizeof(segments) / sizeof(segments[0]); i++)
 		test_add(segment, &segments[i], "line of %s", segments[i].name);
+	for (i = 0; i < sizeof(ignoreds) / sizeof(ignoreds[0]); i++)
+		test_add(ignored, &ignoreds[i], "line of what is ignored, %s", ignoreds[i].name);
 	test_add(at_load, NULL, "debug=1 at load");
 	return toa_main("debug", "", argc, argv);
 }

@@ -370,5 +370,5 @@ int main(int argc, char **argv)
 	test_add(namespaces, NULL, "new namespaces");
 	test_add(many_inside, "debug=0 hook=auto", "4096 threads inside getpeername");
 	test_add(many_inside, "debug=0 hook=kprobe", "4096 threads inside getpeername, kprobes");
-	return bare_main("fault", argc, argv);
+	return bare_main("fault", "both=1", argc, argv);
 }

@@ -685,7 +685,7 @@ int main(int argc, char **argv)
 		if (live < 1 || live > LIVE_MAX)
 			return 2;
 		test_add(live_connections, NULL, "very many live connections");
-		return bare_main("flood", 1, argv);
+		return bare_main("flood", "both=1", 1, argv);
 	}
 	if (argc > 1 && atoi(argv[1]) > 0) {
 		many = atoi(argv[1]);
@@ -699,5 +699,5 @@ int main(int argc, char **argv)
 	test_add(fields, NULL, "the fields of the table's lines");
 	test_add(many_entries, NULL, "very many entries");
 	test_add(many_read, NULL, "very many entries read under traffic");
-	return bare_main("flood", argc, argv);
+	return bare_main("flood", "both=1", argc, argv);
 }

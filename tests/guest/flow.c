@@ -131,5 +131,5 @@ int main(int argc, char **argv)
 			 kind_name[all[i].kind]);
 	}
 	test_add(namespace_again, NULL, "namespace with the number of one that is gone");
-	return toa_main("flow", "", argc, argv);
+	return toa_main("flow", "both=1", argc, argv);
 }

@@ -128,5 +128,5 @@ int main(int argc, char **argv)
 			 params[i]);
 		test_add(after, params[i], "kernel.ftrace_enabled=0 while loaded, %s", params[i]);
 	}
-	return bare_main("ftrace", argc, argv);
+	return bare_main("ftrace", "", argc, argv);
 }

@@ -259,5 +259,5 @@ int main(int argc, char **argv)
 		test_add(segments, &cells[i], "random segments, %s%s", way_name[cells[i].way],
 			 kind_name[cells[i].kind]);
 	}
-	return random_main("fuzz", argc, argv);
+	return random_main("fuzz", "", argc, argv);
 }

@@ -30,9 +30,9 @@ static size_t body(const char *text)
 	return len && text[len - 1] == '\n' ? len - 1 : len;
 }
 
-static enum verdict judge_kinds(const char *text, char *canon)
+static enum verdict judge_list(const char *text, bool ao, char *canon)
 {
-	static const uint8_t kernels[] = { 0, 1, 2, 3, 4, 5, 8, 19, 29, 30, 34, 172, 174 };
+	static const uint8_t kernels[] = { 0, 1, 2, 3, 4, 5, 8, 19, 30, 34, 172, 174 };
 	bool listed[256] = { false };
 	size_t i = 0, end = body(text), at = 0;
 	unsigned int kind;
@@ -45,7 +45,7 @@ static enum verdict judge_kinds(const char *text, char *canon)
 			return REFUSED;
 		for (kind = 0; isdigit((unsigned char)text[i]); i++)
 			kind = kind > 255 ? kind : kind * 10 + text[i] - '0';
-		if (kind > 255 || memchr(kernels, kind, sizeof(kernels)))
+		if (kind > 255 || memchr(kernels, kind, sizeof(kernels)) || (kind == 29 && !ao))
 			return REFUSED;
 		listed[kind] = true;
 		if (i == end)
@@ -56,6 +56,52 @@ static enum verdict judge_kinds(const char *text, char *canon)
 	for (kind = 0; kind < 256; kind++)
 		if (listed[kind])
 			at += sprintf(canon + at, at ? ",%u" : "%u", kind);
+	return TAKEN;
+}
+
+static enum verdict judge_kinds(const char *text, char *canon)
+{
+	return judge_list(text, false, canon);
+}
+
+/* 29 is TCP-AO's, and what F5's rules use. */
+static enum verdict judge_other_kinds(const char *text, char *canon)
+{
+	return judge_list(text, true, canon);
+}
+
+static enum verdict judge_pick(const char *text, char *canon)
+{
+	const size_t len = body(text);
+
+	sprintf(canon, "%.10s", text);
+	canon[strcspn(canon, "\n")] = 0;
+	return (len == 5 && !memcmp(text, "first", len)) ||
+	       (len == 4 && !memcmp(text, "last", len)) ? TAKEN : REFUSED;
+}
+
+static enum verdict judge_segments(const char *text, char *canon)
+{
+	static const char *const names[] = { "syn", "ack", "data" };
+	const size_t end = body(text);
+	bool named[3] = { false };
+	size_t i, len, at = 0;
+	int name;
+
+	for (i = 0; i <= end; i += len + 1) {
+		len = 0;
+		while (i + len < end && text[i + len] != ',')
+			len++;
+		for (name = 0; name < 3; name++)
+			if (strlen(names[name]) == len && !memcmp(text + i, names[name], len))
+				break;
+		if (name == 3)
+			return REFUSED;
+		named[name] = true;
+	}
+	for (name = 0; name < 3; name++)
+		if (named[name])
+			at += sprintf(canon + at, at ? ",%s" : "%s", names[name]);
 	return TAKEN;
 }
 
@@ -145,24 +191,31 @@ struct parameter {
 	const char *other;	/* a value that is not the default one; NULL: only set at load */
 	bool list;
 	const char *words;	/* what values are made of */
+	bool slow;		/* to set: it attaches and detaches a hook */
 };
 
 #define TRUSTED "10.9.0.0/16,fd09::/64"
-#define KINDS_WORDS "200,253,254,28,77,255,256,0,8,19,30,174,2,6,7"
+#define KINDS_WORDS "200,253,254,28,77,255,256,0,8,19,29,30,174,2,6,7"
 #define BOOL_WORDS "0,1,y,n,Y,N,on,off,O,true,false,enable"
 #define NUMBER_WORDS "0,1,7,16,0x10,010,65536,268435456,268435457,4294967296,-1,x"
 
 static const struct parameter parameters[] = {
-	{ "trusted", judge_trusted, TRUSTED, true, TRUSTED ",::,/,1.2.3.4,192.0.2.0/24,::1/128" },
-	{ "debug", judge_bool, "Y", false, BOOL_WORDS },
-	{ "kernel_getname", judge_bool, "Y", false, BOOL_WORDS },
-	{ "nat64_getpeername", judge_bool, "N", false, BOOL_WORDS },
-	{ "table_max", judge_table_max, "54321", false, NUMBER_WORDS },
-	{ "opt_ipv4", judge_kinds, "77,200", true, KINDS_WORDS },
-	{ "opt_ipv6", judge_kinds, "78,253", true, KINDS_WORDS },
-	{ "opt_hostid", judge_kinds, "28,79", true, KINDS_WORDS },
-	{ "syn_slots", judge_syn_slots, NULL, false, NUMBER_WORDS },
-	{ "hook", judge_hook, NULL, false, "auto,ftrace,kprobe,kprobes,none,a,kprobe,auto" },
+	{ "trusted", judge_trusted, TRUSTED, true, TRUSTED ",::,/,1.2.3.4,192.0.2.0/24,::1/128",
+	  false },
+	{ "debug", judge_bool, "Y", false, BOOL_WORDS, false },
+	{ "kernel_getname", judge_bool, "Y", false, BOOL_WORDS, false },
+	{ "nat64_getpeername", judge_bool, "N", false, BOOL_WORDS, false },
+	{ "table_max", judge_table_max, "54321", false, NUMBER_WORDS, false },
+	{ "opt_ipv4", judge_kinds, "77,200", true, KINDS_WORDS, false },
+	{ "opt_ipv6", judge_kinds, "78,253", true, KINDS_WORDS, false },
+	{ "opt_hostid", judge_other_kinds, "28,79", true, KINDS_WORDS, false },
+	{ "opt_bare", judge_other_kinds, "28,80", true, KINDS_WORDS, false },
+	{ "both", judge_bool, "N", false, BOOL_WORDS, false },
+	{ "pick", judge_pick, "last", false, "first,last,first,last,lasts,1,firs,First", false },
+	{ "segments", judge_segments, "ack", true, "syn,ack,data,syn,ack,data,dat,foo,", false },
+	{ "late", judge_bool, "Y", false, BOOL_WORDS, true },
+	{ "syn_slots", judge_syn_slots, NULL, false, NUMBER_WORDS, false },
+	{ "hook", judge_hook, NULL, false, "auto,ftrace,kprobe,kprobes,none,a,kprobe,auto", false },
 };
 
 enum {
@@ -253,11 +306,12 @@ static void at_run_time(const void *arg)
 	static char text[TEXT], initial[TEXT], canon[TEXT];
 	const struct parameter *t = arg;
 	int i, taken = 0, refused = 0;
+	const int count = t->slow ? rounds / 50 : rounds / 5;
 
 	snprintf(initial, sizeof(initial), "%s\n", value_of(t->name));
 	seed = 21 + (t - parameters);
 	check_num(put(t->name, t->other, strlen(t->other)), 0);
-	for (i = 0; i < rounds / 5; i++) {
+	for (i = 0; i < count; i++) {
 		size_t len = some(2) ? random_text(text) : random_words(t, text);
 		enum verdict verdict;
 		int err;
@@ -406,5 +460,5 @@ int main(int argc, char **argv)
 		test_add(at_run_time, &parameters[i], "random strings, %s", parameters[i].name);
 	test_add(at_load, NULL, "random strings at load");
 	test_add(proc_files, NULL, "writing to the files");
-	return random_main("fuzz_param", argc, argv);
+	return random_main("fuzz_param", "both=1", argc, argv);
 }

@@ -285,5 +285,5 @@ int main(int argc, char **argv)
 	}
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		test_add(wrong_sockets, &wrong[i], "random getsockopts, no TCP: %s", wrong[i].name);
-	return random_main("fuzz_sockopt", argc, argv);
+	return random_main("fuzz_sockopt", "both=1", argc, argv);
 }

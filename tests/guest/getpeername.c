@@ -561,5 +561,5 @@ int main(int argc, char **argv)
 	test_add(mptcp_listener, NULL, "MPTCP listener, plain client");
 	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		test_add(other_protocol, &others[i], "no TCP: %s", others[i].name);
-	return toa_main("getpeername", "", argc, argv);
+	return toa_main("getpeername", "both=1", argc, argv);
 }

@@ -447,5 +447,5 @@ int main(int argc, char **argv)
 	test_add(order, NULL, "order of the checks");
 	test_add(set, NULL, "setsockopt ENOPROTOOPT");
 	test_add(level_ipv6, NULL, "level IPPROTO_IPV6 ENOPROTOOPT");
-	return toa_main("getsockopt", "", argc, argv);
+	return toa_main("getsockopt", "both=1", argc, argv);
 }

@@ -304,5 +304,5 @@ int main(int argc, char **argv)
 	test_add(passed, NULL, "descriptor passed on");
 	test_add(churn, NULL, "churn, alloc equals free");
 	test_add(table_full, NULL, "full table");
-	return toa_main("lifetime", "", argc, argv);
+	return toa_main("lifetime", "both=1", argc, argv);
 }

@@ -483,5 +483,5 @@ int main(int argc, char **argv)
 	test_add(across, NULL, "handshakes across load and unload");
 	test_add(open_files, NULL, "unload with the files open");
 	test_add(cycles, NULL, "ten cycles under traffic");
-	return bare_main("load", argc, argv);
+	return bare_main("load", "both=1", argc, argv);
 }

@@ -375,5 +375,5 @@ int main(int argc, char **argv)
 			 kind_name[cells[i].kind]);
 	for (i = 0; i < KINDS; i++)
 		test_add(disconnects, &kinds[i], "connect(AF_UNSPEC), %s", kind_name[i]);
-	return toa_main("mptcp", "", argc, argv);
+	return toa_main("mptcp", "both=1", argc, argv);
 }

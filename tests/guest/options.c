@@ -25,9 +25,12 @@
 
 struct header {
 	const char *name;
-	const char *v4, *v6;	/* what counts; NULL: nothing */
+	const char *v4, *v6;	/* what counts; NULL: nothing; both with both=1 only */
+	bool v6_first;		/* without it */
+	uint8_t others;		/* options that do not count then */
 	uint8_t len;
 	uint8_t byte[40];
+	bool both;
 	bool syn;
 	bool v6_listener;
 };
@@ -35,6 +38,11 @@ struct header {
 #define HEADER(n, a, b, ...) \
 	{ .name = n, .v4 = a, .v6 = b, .len = sizeof((uint8_t[]){ __VA_ARGS__ }), \
 	  .byte = { __VA_ARGS__ } }
+
+/* More than one that is well-formed */
+#define SEVERAL(n, a, b, first, count, ...) \
+	{ .name = n, .v4 = a, .v6 = b, .v6_first = first, .others = (count) - 1, \
+	  .len = sizeof((uint8_t[]){ __VA_ARGS__ }), .byte = { __VA_ARGS__ } }
 
 static const struct header headers[] = {
 	/* The kind alone, or the length alone, is not ours. */
@@ -56,8 +64,8 @@ static const struct header headers[] = {
 	HEADER("kind 201 length 8", NULL, NULL, 201, 8, A4),
 	HEADER("kind 199 length 8", NULL, NULL, 199, 8, A4),
 	HEADER("kind 28 length 8", NULL, NULL, 28, 8, A4),
-	HEADER("kind 253 length 8 before ours", A4_TEXT, A6_TEXT, 253, 8, B4, 200, 8, A4,
-	       253, 20, A6),
+	SEVERAL("kind 253 length 8 before ours", A4_TEXT, A6_TEXT, false, 2, 253, 8, B4, 200, 8, A4,
+		253, 20, A6),
 	HEADER("kind 200 length 4 before ours", A4_TEXT, NULL, 200, 4, 0x10, 0xe1, 200, 8, A4),
 
 	/* Malformed */
@@ -107,15 +115,17 @@ static const struct header headers[] = {
 	HEADER("valid before End-of-Options", A4_TEXT, NULL, 200, 8, A4, 0, 0, 0, 0),
 	HEADER("253 valid before a length of 0", NULL, A6_TEXT, 253, 20, A6, 200, 0, 1, 1),
 	HEADER("253 valid before a truncated 200", NULL, A6_TEXT, 253, 20, A6, 200, 8, 1, 2),
-	HEADER("twice, the first counts", A4_TEXT, NULL, 200, 8, A4, 200, 8, B4),
-	HEADER("253 twice, the first counts", NULL, A6_TEXT, 253, 20, A6, 253, 20, B6),
+	SEVERAL("twice, the first counts", A4_TEXT, NULL, false, 2, 200, 8, A4, 200, 8, B4),
+	SEVERAL("253 twice, the first counts", NULL, A6_TEXT, true, 2, 253, 20, A6, 253, 20, B6),
 	HEADER("200 length 7 then well-formed", A4_TEXT, NULL, 200, 7, 0x04, 0xd2, 203, 0, 113, 200,
 	       8, A4),
-	HEADER("both kinds at once", A4_TEXT, A6_TEXT, 200, 8, A4, 253, 20, A6),
-	HEADER("both kinds at once, 253 first", A4_TEXT, A6_TEXT, 253, 20, A6, 200, 8, A4),
-	HEADER("both kinds, 200 twice", A4_TEXT, A6_TEXT, 200, 8, A4, 253, 20, A6, 200, 8, B4),
-	HEADER("both kinds in a full header", A4_TEXT, A6_TEXT, 1, 1, 1, 200, 8, A4, 1, 253, 20, A6,
-	       1, 1, 1, 1, 1, 1, 1, 0),
+	SEVERAL("both kinds at once", A4_TEXT, A6_TEXT, false, 2, 200, 8, A4, 253, 20, A6),
+	SEVERAL("both kinds at once, 253 first", A4_TEXT, A6_TEXT, true, 2, 253, 20, A6, 200, 8,
+		A4),
+	SEVERAL("both kinds, 200 twice", A4_TEXT, A6_TEXT, false, 3, 200, 8, A4, 253, 20, A6, 200,
+		8, B4),
+	SEVERAL("both kinds in a full header", A4_TEXT, A6_TEXT, false, 2, 1, 1, 1, 200, 8, A4, 1,
+		253, 20, A6, 1, 1, 1, 1, 1, 1, 1, 0),
 };
 
 /*
@@ -145,10 +155,28 @@ static bool kernel_drops(const struct header *t)
 	return false;
 }
 
+/* What counts: the first one, or with both=1 the first of each kind. */
+static const char *v4_of(const struct header *t)
+{
+	return t->both || !t->v6 || !t->v6_first ? t->v4 : NULL;
+}
+
+static const char *v6_of(const struct header *t)
+{
+	return t->both || !t->v4 || t->v6_first ? t->v6 : NULL;
+}
+
+static int overruled_of(const struct header *t)
+{
+	return t->both && t->v4 && t->v6 ? t->others - 1 : t->others;
+}
+
 static void header(const void *arg)
 {
 	const struct header *t = arg;
+	const char *v4 = v4_of(t), *v6 = v6_of(t);
 	struct opts o = { .len = 0 };
+	struct stats before, after;
 	struct server s;
 	bool may_drop, alive;
 	struct conn c;
@@ -157,6 +185,8 @@ static void header(const void *arg)
 	opt_raw(&o, t->byte, t->len);
 	server_open(&s, t->v6_listener ? INET6 : INET, 5);
 	server_conn(&s, &c);
+	toa_set_both(t->both);
+	require(stats_get(&before));
 	may_drop = kernel_drops(t);
 	if (may_drop)
 		wait_ms = 100;
@@ -174,19 +204,23 @@ static void header(const void *arg)
 		return;
 	}
 	require(alive);
-	check_has(&s, &c, fd, t->v4, t->v6);
+	check_has(&s, &c, fd, v4, v6);
 	check(data_flows(&c, fd));
-	check_has(&s, &c, fd, t->v4, t->v6);
+	check_has(&s, &c, fd, v4, v6);
+	require(stats_get(&after));
+	check_num(stats_of(&after, "toa_disagree") - stats_of(&before, "toa_disagree"),
+		  overruled_of(t));
 }
 
 /* None of it is an address that somebody may not claim, and each is one connection. */
 static void counters(const void *arg)
 {
-	unsigned int i, with = 0, with6 = 0, count = 0;
+	unsigned int i, with = 0, with6 = 0, count = 0, overruled = 0;
 	struct stats before;
 	struct server s;
 
 	(void)arg;
+	toa_set_both(false);
 	server_open(&s, INET, 5);
 	require(stats_get(&before));
 	for (i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
@@ -201,25 +235,31 @@ static void counters(const void *arg)
 		require(conn_open(&c, NULL, &o));
 		reset(accept(s.fd, NULL, NULL));
 		with += headers[i].v4 || headers[i].v6;
-		with6 += headers[i].v6 ? 1 : 0;
+		with6 += v6_of(&headers[i]) ? 1 : 0;
+		overruled += overruled_of(&headers[i]);
 	}
 	check(stats_balanced());
 	check_moved(&before, "syn_recv_sock_toa", with, "syn_recv_sock_no_toa", count - with,
-		    "ip6_address_alloc", with6, "ip6_address_free", with6);
+		    "ip6_address_alloc", with6, "ip6_address_free", with6,
+		    "toa_disagree", overruled);
 }
 
 int main(int argc, char **argv)
 {
 	enum { COUNT = sizeof(headers) / sizeof(headers[0]) };
 	static const char *const where[] = { "ACK", "SYN", "ACK, IPv6", "SYN, IPv6" };
-	static struct header all[COUNT * 4];
+	static struct header all[COUNT * 8];
 	int i;
 
-	for (i = 0; i < COUNT * 4; i++) {
-		all[i] = headers[i / 4];
+	for (i = 0; i < COUNT * 8; i++) {
+		all[i] = headers[i % (COUNT * 4) / 4];
 		all[i].syn = i & 1;
 		all[i].v6_listener = i & 2;
-		test_add(header, &all[i], "%s, %s", all[i].name, where[i % 4]);
+		all[i].both = i >= COUNT * 4;
+		if (all[i].both && !all[i].others)
+			continue;
+		test_add(header, &all[i], "%s%s, %s", all[i].both ? "both=1, " : "", all[i].name,
+			 where[i % 4]);
 	}
 	test_add(counters, NULL, "counters of all");
 	return toa_main("options", "", argc, argv);

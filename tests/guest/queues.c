@@ -335,5 +335,5 @@ int main(int argc, char **argv)
 	add(overflown, "full accept queue, a request waits");
 	add(aborted, "tcp_abort_on_overflow");
 	add(flooded, "syncookies under a flood");
-	return toa_main("queues", "", argc, argv);
+	return toa_main("queues", "both=1", argc, argv);
 }

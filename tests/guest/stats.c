@@ -275,10 +275,14 @@ struct said {
 	const char *name;
 	bool syn_v4, syn_v6, ack_v4, ack_v6;
 	bool same;
-	int want;
+	int want, want_both;	/* with both=1 */
+	bool both;
 };
 
-/* Another address than in the SYN, for each kind; the later one counts. */
+/*
+ * Every address is counted that another one stands in the place of: the same segment's first one,
+ * or what a later segment says, of the other kind too. It is not if it is the one that counts.
+ */
 static void disagree(const void *arg)
 {
 	const struct said *t = arg;
@@ -297,6 +301,8 @@ static void disagree(const void *arg)
 		opt_v6(&syn, V6, 1);
 		v6 = "[" V6 "]:1";
 	}
+	if (t->ack_v4 || t->ack_v6)
+		v4 = v6 = NULL;
 	if (t->ack_v4) {
 		opt_v4(&ack, V4, t->same ? 1 : 2);
 		v4 = t->same ? V4 ":1" : V4 ":2";
@@ -305,6 +311,9 @@ static void disagree(const void *arg)
 		opt_v6(&ack, t->same ? V6 : "2001:db8::78", 1);
 		v6 = t->same ? "[" V6 "]:1" : "[2001:db8::78]:1";
 	}
+	if (v4 && !t->both)
+		v6 = NULL;
+	toa_set_both(t->both);
 	server_open(&s, INET, 5);
 	require(stats_get(&before));
 	fd = server_connect(&s, &c, &syn, &ack);
@@ -312,9 +321,84 @@ static void disagree(const void *arg)
 	check_has(&s, &c, fd, v4, v6);
 	check(data_flows(&c, fd));
 	require(stats_get(&after));
-	check_num(stats_of(&after, "toa_disagree") - stats_of(&before, "toa_disagree"), t->want);
+	check_num(stats_of(&after, "toa_disagree") - stats_of(&before, "toa_disagree"),
+		  t->both ? t->want_both : t->want);
 	check_num(stats_of(&after, "syn_recv_sock_toa") - stats_of(&before, "syn_recv_sock_toa"),
 		  1);
+	toa_set_both(false);
+}
+
+/* The rows that watch what is not believed follow each other, as the README has them. */
+static void own_rows(const void *arg)
+{
+	static const char *const rows[] = {
+		"toa_invalid", "toa_syn_evicted", "toa_table_full", "toa_alloc_failed",
+		"toa_untrusted", "toa_disagree", "toa_segment", "toa_late", "toa_probe_missed",
+	};
+	struct stats s;
+	int i;
+
+	(void)arg;
+	require(stats_get(&s));
+	check_num(s.rows, 7 + sizeof(rows) / sizeof(rows[0]));
+	for (i = 0; i < (int)(sizeof(rows) / sizeof(rows[0])) && 7 + i < s.rows; i++)
+		check_str(s.row[7 + i].name, rows[i]);
+}
+
+#define SEGMENTS "/sys/module/toa/parameters/segments"
+
+/* An option in a segment that the balancer does not write is ignored, and counted. */
+static void other_segment(const void *arg)
+{
+	const struct said *t = arg;
+	struct opts syn = { .len = 0 }, ack = { .len = 0 };
+	struct stats before;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	if (t->syn_v4)
+		opt_v4(&syn, V4, 1);
+	if (t->syn_v6)
+		opt_v6(&syn, V6, 1);
+	if (t->ack_v4)
+		opt_v4(&ack, V4, 2);
+	toa_set_both(t->both);
+	write_file(SEGMENTS, "ack,data\n");
+	server_open(&s, INET, 5);
+	server_conn(&s, &c);
+	require(stats_get(&before));
+	require(conn_open(&c, &syn, &ack));
+	check_moved(&before, "syn_recv_sock_toa", t->ack_v4, "syn_recv_sock_no_toa", !t->ack_v4,
+		    "toa_segment", t->both ? t->want_both : t->want);
+	write_file(SEGMENTS, "syn,ack,data\n");
+	toa_set_both(false);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &c, fd, t->ack_v4 ? V4 ":2" : NULL, NULL);
+}
+
+/* One connection, however many of its segments have it. */
+static void late(const void *arg)
+{
+	static const char file[] = "/sys/module/toa/parameters/late";
+	struct stats before;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	server_open(&s, *(const enum kind *)arg, 5);
+	fd = server_connect(&s, &c, NULL, NULL);
+	write_file(file, "1\n");
+	require(stats_get(&before));
+	conn_data(&c, v6_opt(V6, 1), "data");
+	check(data_reads(fd, "data"));
+	check_moved(&before, "toa_late", 1, "ip6_address_alloc", 1);
+	conn_data(&c, v6_opt(V6, 2), "data");
+	check(data_reads(fd, "data"));
+	check_moved(&before, "toa_late", 1, "ip6_address_alloc", 1);
+	check_has(&s, &c, fd, NULL, "[" V6 "]:1");
+	write_file(file, "0\n");
 }
 
 int main(int argc, char **argv)
@@ -329,19 +413,33 @@ int main(int argc, char **argv)
 		{ "AF_INET6 option 253", INET6, 0, 1 }, { "AF_INET6 both", INET6, 1, 1 },
 	};
 	static const struct said saids[] = {
-		{ "another option 200", 1, 0, 1, 0, false, 1 },
-		{ "another option 253", 0, 1, 0, 1, false, 1 },
-		{ "both other", 1, 1, 1, 1, false, 2 },
-		{ "one other", 1, 1, 1, 0, false, 1 },
-		{ "the same", 1, 1, 1, 1, true, 0 },
-		{ "one of each kind", 1, 0, 0, 1, false, 0 },
-		{ "in the SYN only", 1, 1, 0, 0, false, 0 },
-		{ "in the ACK only", 0, 0, 1, 1, false, 0 },
+		{ "another option 200", 1, 0, 1, 0, false, 1, 1, false },
+		{ "another option 253", 0, 1, 0, 1, false, 1, 1, false },
+		{ "both other", 1, 1, 1, 1, false, 3, 2, false },
+		{ "one other", 1, 1, 1, 0, false, 2, 2, false },
+		{ "the same", 1, 1, 1, 1, true, 2, 0, false },
+		{ "the same option 200", 1, 0, 1, 0, true, 0, 0, false },
+		{ "the same option 253", 0, 1, 0, 1, true, 0, 0, false },
+		{ "one of each kind", 1, 0, 0, 1, false, 1, 1, false },
+		{ "one of each kind, 253 first", 0, 1, 1, 0, false, 1, 1, false },
+		{ "in the SYN only", 1, 1, 0, 0, false, 1, 0, false },
+		{ "in the ACK only", 0, 0, 1, 1, false, 1, 0, false },
+	};
+	enum { SAIDS = sizeof(saids) / sizeof(saids[0]) };
+	static struct said with_both[SAIDS];
+	static const struct said elsewhere[] = {
+		{ "option 200 in the SYN", 1, 0, 0, 0, false, 1, 1, false },
+		{ "option 253 in the SYN", 0, 1, 0, 0, false, 1, 1, false },
+		{ "both=1, both in the SYN", 1, 1, 0, 0, false, 2, 2, true },
+		{ "one in SYN and ACK", 1, 0, 1, 0, false, 1, 1, false },
+		{ "other kinds in SYN and ACK", 0, 1, 1, 0, false, 1, 1, false },
+		{ "in the ACK only", 0, 0, 1, 0, false, 0, 0, false },
 	};
 	unsigned int i;
 
 	test_add(header, NULL, "header line");
 	test_add(first_rows, NULL, "first seven rows");
+	test_add(own_rows, NULL, "rows behind the first seven");
 	test_add(rows, NULL, "layout of the rows");
 	test_add(mode, NULL, "mode 0444");
 	test_add(only_initial, NULL, "initial namespace only");
@@ -352,8 +450,17 @@ int main(int argc, char **argv)
 		test_add(counted_once, &kinds[i], "counted once in all segments, %s", kind_name[i]);
 	test_add(syn_alone, NULL, "a SYN alone counts nothing");
 	test_add(invalid, NULL, "toa_invalid counts");
-	for (i = 0; i < sizeof(saids) / sizeof(saids[0]); i++)
+	for (i = 0; i < SAIDS; i++) {
 		test_add(disagree, &saids[i], "SYN and ACK disagree, %s", saids[i].name);
+		with_both[i] = saids[i];
+		with_both[i].both = true;
+		test_add(disagree, &with_both[i], "both=1, SYN and ACK disagree, %s",
+			 saids[i].name);
+	}
+	for (i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
+		test_add(other_segment, &elsewhere[i], "toa_segment counts, %s", elsewhere[i].name);
+	for (i = 0; i < KINDS; i++)
+		test_add(late, &kinds[i], "toa_late counts, %s", kind_name[i]);
 	test_add(offline, NULL, "a CPU that goes offline");
 	return toa_main("stats", "", argc, argv);
 }

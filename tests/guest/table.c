@@ -281,5 +281,5 @@ int main(int argc, char **argv)
 	test_add(ends_rst, NULL, "line goes, RST");
 	test_add(ends_listener, NULL, "lines go, listener closes");
 	test_add(many, NULL, "many lines, each once");
-	return toa_main("table", "", argc, argv);
+	return toa_main("table", "both=1", argc, argv);
 }

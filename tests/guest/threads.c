@@ -529,5 +529,5 @@ int main(int argc, char **argv)
 	test_add(reading_race, NULL, "reading the files while connections come and go");
 	test_add(too_many_calls, NULL,
 		 "more threads inside getpeername than kprobes have room for");
-	return toa_main("threads", "", argc, argv);
+	return toa_main("threads", "both=1", argc, argv);
 }

@@ -362,5 +362,5 @@ int main(int argc, char **argv)
 	for (i = 0; i < KINDS; i++)
 		test_add(passed, &kinds[i], "passed by SCM_RIGHTS to another namespace, %s",
 			 kind_name[i]);
-	return toa_main("together", "", argc, argv);
+	return toa_main("together", "both=1", argc, argv);
 }

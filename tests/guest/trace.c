@@ -63,7 +63,9 @@ static void stored(const void *arg)
 	(void)arg;
 	server_open(&s, INET, 5);
 	switch_all("1");
+	toa_set_both(true);
 	connection(&s, &c, opt_v6(opt_v4(&o, V4, 4321), V6, 8765));
+	toa_set_both(false);
 	snprintf(want, sizeof(want),
 		 "port=%u balancer=[::ffff:" BALANCER_V4 "]:%u v4=" V4 ":4321 v6=[" V6 "]:8765",
 		 s.port, c.sport);
@@ -137,15 +139,60 @@ static void ignored(const void *arg)
 		write_file("/sys/module/toa/parameters/trusted", "192.0.2.1\n");
 	if (strcmp(reason, "lost") == 0)
 		write_file("/sys/module/toa/parameters/table_max", "0\n");
+	if (strcmp(reason, "segment") == 0)
+		write_file("/sys/module/toa/parameters/segments", "ack,data\n");
 	connection(&s, &c, v4_opt(strcmp(reason, "invalid") ? V4 : "127.0.0.1", 4321));
 	write_file("/sys/module/toa/parameters/trusted", "\n");
 	write_file("/sys/module/toa/parameters/table_max", "1048576\n");
+	write_file("/sys/module/toa/parameters/segments", "syn,ack,data\n");
 	snprintf(want, sizeof(want), "port=%u balancer=[::ffff:" BALANCER_V4 "]:%u", s.port,
 		 c.sport);
 	snprintf(what, sizeof(what), "reason=%s", reason);
 	check_num(lines_of("toa_ignored:", want), 1);
 	check_num(lines_of("toa_ignored:", what), 1);
 	check_num(lines_of("toa_stored:", want), 0);
+	switch_all("0");
+}
+
+struct overruled {
+	const char *syn, *ack;	/* kinds of options, in their order: 4 or 6 */
+	int events;
+	bool v6;		/* what is stored */
+};
+
+static const struct opts *claims(const char *kinds, int n)
+{
+	static struct opts all[2];
+	struct opts *o = &all[n];
+
+	o->len = 0;
+	for (; *kinds; kinds++)
+		if (*kinds == '4')
+			opt_v4(o, "198.51.100.7", 1000 + n);
+		else
+			opt_v6(o, "2001:db8::77", 1000 + n);
+	return o;
+}
+
+/* One for each segment that overrules something; the address that counts is stored all the same. */
+static void overruled(const void *arg)
+{
+	const struct overruled *t = arg;
+	char want[256];
+	struct server s;
+	struct conn c;
+
+	server_open(&s, INET, 5);
+	switch_all("1");
+	server_conn(&s, &c);
+	server_connect(&s, &c, claims(t->syn, 0), claims(t->ack, 1));
+	snprintf(want, sizeof(want),
+		 "reason=overruled port=%u balancer=[::ffff:" BALANCER_V4 "]:%u", s.port, c.sport);
+	check_num(lines_of("toa_ignored:", want), t->events);
+	check_num(lines_of("toa_ignored:", ""), t->events);
+	check_num(lines_of("toa_stored:", t->v6 ? "v4=0.0.0.0:0 v6=[2001:db8::77]:100" :
+						  "v4=198.51.100.7:100"), 1);
+	check_num(lines_of("toa_stored:", ""), 1);
 	switch_all("0");
 }
 
@@ -165,6 +212,16 @@ static void off(const void *arg)
 
 int main(int argc, char **argv)
 {
+	static const struct overruled overruleds[] = {
+		{ "44", "", 1, false }, { "46", "", 1, false }, { "64", "", 1, true },
+		{ "4", "6", 1, true }, { "6", "4", 1, false }, { "46", "64", 3, true },
+	};
+	static const char *const overruled_name[] = {
+		"200 twice", "200 before 253", "253 before 200", "200, then 253 in the ACK",
+		"253, then 200 in the ACK", "in each segment and between them",
+	};
+	unsigned int i;
+
 	test_add(exist, NULL, "the events exist");
 	test_add(stored, NULL, "toa_stored, IPv4 connection with both options");
 	test_add(stored_ipv6, NULL, "toa_stored, IPv6 connection");
@@ -173,6 +230,10 @@ int main(int argc, char **argv)
 	test_add(ignored, "invalid", "toa_ignored, an address nobody may claim");
 	test_add(ignored, "untrusted", "toa_ignored, an untrusted sender");
 	test_add(ignored, "lost", "toa_ignored, the table is full");
+	test_add(ignored, "segment", "toa_ignored, a segment that is not the balancer's");
+	for (i = 0; i < sizeof(overruleds) / sizeof(overruleds[0]); i++)
+		test_add(overruled, &overruleds[i], "toa_ignored, overruled, %s",
+			 overruled_name[i]);
 	test_add(off, NULL, "nothing when off");
 	return toa_main("trace", "", argc, argv);
 }

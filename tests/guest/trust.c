@@ -649,5 +649,5 @@ int main(int argc, char **argv)
 	for (i = 0; i < KINDS; i++)
 		test_add(given_and_taken, &kinds[i], "given and taken under traffic, %s",
 			 kind_name[i]);
-	return toa_main("trust", "", argc, argv);
+	return toa_main("trust", "both=1", argc, argv);
 }

@@ -769,5 +769,5 @@ int main(int argc, char **argv)
 		test_add(never_fail, m, "other sockopts never fail, %s", m->name);
 		test_add(under_traffic, m, "loads and unloads under traffic, %s", m->name);
 	}
-	return bare_main("unload", argc, argv);
+	return bare_main("unload", "both=1", argc, argv);
 }

@@ -11,7 +11,9 @@
 
 #define SYSCTL "/proc/sys/net/ipv4/"
 
-enum { NONE, V4, V6, BOTH };
+#define TIMESTAMPS 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0
+
+enum { NONE, V4, V6, BOTH, BOTH_V6_FIRST = BOTH | 4 };
 
 static const char *const carried_name[] = { "none", "option 200", "option 253", "both" };
 
@@ -32,10 +34,12 @@ static struct client *client(int n, int carried)
 	snprintf(cl->v4_text, sizeof(cl->v4_text), "198.51.100.%d:%d", n + 1, 1000 + n);
 	snprintf(cl->v6_text, sizeof(cl->v6_text), "[2001:db8::%d]:%d", n + 1, 2000 + n);
 	cl->opts.len = 0;
-	if (carried & V4)
+	if (carried & V4 && carried != BOTH_V6_FIRST)
 		opt_v4(&cl->opts, cl->v4, 1000 + n);
 	if (carried & V6)
 		opt_v6(&cl->opts, cl->v6, 2000 + n);
+	if (carried == BOTH_V6_FIRST)
+		opt_v4(&cl->opts, cl->v4, 1000 + n);
 	return cl;
 }
 
@@ -44,23 +48,61 @@ static const struct opts *opts(int n, int carried)
 	return carried ? &client(n, carried)->opts : NULL;
 }
 
-/* What the segments say, taken together: for each kind, the last that has it. */
+/*
+ * What the segments say, taken together: the last that has an option counts, and of that the first
+ * one; with both=1 the first of each kind.
+ */
 struct said {
+	bool both;
 	const char *v4, *v6;
+	int overruled;
+	struct stats before;
 };
+
+static void begin(struct said *said, bool both)
+{
+	memset(said, 0, sizeof(*said));
+	said->both = both;
+	toa_set_both(both);
+	require(stats_get(&said->before));
+}
 
 static void say(struct said *said, int n, int carried)
 {
-	if (carried & V4)
-		said->v4 = client(n, carried)->v4_text;
-	if (carried & V6)
-		said->v6 = client(n, carried)->v6_text;
+	bool v4 = carried & V4, v6 = carried & V6;
+
+	if (!carried)
+		return;
+	/* Each segment names another client. */
+	said->overruled += !!said->v4 + !!said->v6;
+	if (!said->both && v4 && v6) {
+		v4 = carried != BOTH_V6_FIRST;
+		v6 = !v4;
+		said->overruled++;
+	}
+	said->v4 = v4 ? client(n, carried)->v4_text : NULL;
+	said->v6 = v6 ? client(n, carried)->v6_text : NULL;
 }
+
+static void shown(const struct said *said, const struct server *s, const struct conn *c, int fd,
+		  int line)
+{
+	struct stats now;
+
+	has(__FILE__, line, s, c, fd, said->v4, said->v6);
+	require(stats_get(&now));
+	test_num(__FILE__, line, "toa_disagree",
+		 stats_of(&now, "toa_disagree") - stats_of(&said->before, "toa_disagree"),
+		 said->overruled);
+}
+
+#define check_shown(said, s, c, fd) shown(said, s, c, fd, __LINE__)
 
 struct ways {
 	enum kind kind;
 	int syn, ack, data;
 	const char *name;
+	bool both;
 };
 
 /*
@@ -69,11 +111,12 @@ struct ways {
 static void ordinary(const void *arg)
 {
 	const struct ways *t = arg;
-	struct said said = { 0 };
+	struct said said;
 	struct server s;
 	struct conn c;
 	int fd;
 
+	begin(&said, t->both);
 	server_open(&s, t->kind, 5);
 	server_conn(&s, &c);
 	require(conn_open(&c, opts(0, t->syn), opts(1, t->ack)));
@@ -81,20 +124,21 @@ static void ordinary(const void *arg)
 	require(fd >= 0);
 	say(&said, 0, t->syn);
 	say(&said, 1, t->ack);
-	check_has(&s, &c, fd, said.v4, said.v6);
+	check_shown(&said, &s, &c, fd);
 	check(data_flows(&c, fd));
-	check_has(&s, &c, fd, said.v4, said.v6);
+	check_shown(&said, &s, &c, fd);
 }
 
 /* The final ACK is lost: the first data makes the connection. */
 static void lost_ack(const void *arg)
 {
 	const struct ways *t = arg;
-	struct said said = { 0 };
+	struct said said;
 	struct server s;
 	struct conn c;
 	int fd;
 
+	begin(&said, t->both);
 	server_open(&s, t->kind, 5);
 	server_conn(&s, &c);
 	conn_syn(&c, opts(0, t->syn));
@@ -104,7 +148,7 @@ static void lost_ack(const void *arg)
 	require(fd >= 0);
 	say(&said, 0, t->syn);
 	say(&said, 2, t->data);
-	check_has(&s, &c, fd, said.v4, said.v6);
+	check_shown(&said, &s, &c, fd);
 	check(data_reads(fd, "first"));
 	check(data_flows(&c, fd));
 }
@@ -120,13 +164,14 @@ static void deferred_fresh(const void *arg)
 static void deferred(const void *arg)
 {
 	const struct ways *t = arg;
-	struct said said = { 0 };
+	struct said said;
 	struct server s;
 	struct conn c;
 	int fd;
 
 	if (t->ack)
 		deferred_ready(NULL);
+	begin(&said, t->both);
 	server_open_deferred(&s, t->kind);
 	server_conn(&s, &c);
 	require(conn_open(&c, opts(0, t->syn), opts(1, t->ack)));
@@ -136,7 +181,7 @@ static void deferred(const void *arg)
 	say(&said, 0, t->syn);
 	say(&said, 1, t->ack);
 	say(&said, 2, t->data);
-	check_has(&s, &c, fd, said.v4, said.v6);
+	check_shown(&said, &s, &c, fd);
 	check(data_reads(fd, "first"));
 	check(data_flows(&c, fd));
 }
@@ -173,11 +218,12 @@ static void deferred_forged(const void *arg)
 static void cookies(const void *arg)
 {
 	const struct ways *t = arg;
-	struct said said = { 0 };
+	struct said said;
 	struct server s;
 	struct conn c;
 	int fd;
 
+	begin(&said, t->both);
 	server_open(&s, t->kind, 5);
 	server_conn(&s, &c);
 	write_file(SYSCTL "tcp_syncookies", "2");
@@ -190,7 +236,7 @@ static void cookies(const void *arg)
 	require(fd >= 0);
 	say(&said, 0, t->syn);
 	say(&said, 1, t->ack);
-	check_has(&s, &c, fd, said.v4, said.v6);
+	check_shown(&said, &s, &c, fd);
 	check(data_flows(&c, fd));
 }
 
@@ -244,11 +290,12 @@ static bool get_cookie(const struct server *s, struct opts *cookie)
 static void fastopen(const struct ways *t, const char *mode, bool with_cookie)
 {
 	struct opts o = { .len = 0 };
-	struct said said = { 0 };
+	struct said said;
 	struct server s;
 	struct conn c;
 	int fd;
 
+	begin(&said, t->both);
 	fastopen_listen(&s, t->kind, mode);
 	if (with_cookie && !get_cookie(&s, &o)) {
 		write_file(SYSCTL "tcp_fastopen", "1");
@@ -265,11 +312,11 @@ static void fastopen(const struct ways *t, const char *mode, bool with_cookie)
 	write_file(SYSCTL "tcp_fastopen", "1");
 	require(fd >= 0);
 	say(&said, 0, t->syn);
-	check_has(&s, &c, fd, said.v4, said.v6);
+	check_shown(&said, &s, &c, fd);
 	check(data_reads(fd, "first"));
 	require(conn_synack(&c, NULL));
 	conn_ack(&c, NULL);
-	check_has(&s, &c, fd, said.v4, said.v6);
+	check_shown(&said, &s, &c, fd);
 	check(data_flows(&c, fd));
 }
 
@@ -288,11 +335,12 @@ static void fastopen_ask(const void *arg)
 {
 	const struct ways *t = arg;
 	struct opts o = { .len = 0 };
-	struct said said = { 0 };
+	struct said said;
 	struct server s;
 	struct conn c;
 	int fd;
 
+	begin(&said, t->both);
 	fastopen_listen(&s, t->kind, "3");
 	write_file(SYSCTL "tcp_fastopen", "3");
 	opt_byte(&o, 2, 34, 2);
@@ -304,7 +352,7 @@ static void fastopen_ask(const void *arg)
 	write_file(SYSCTL "tcp_fastopen", "1");
 	require(fd >= 0);
 	say(&said, 0, t->syn);
-	check_has(&s, &c, fd, said.v4, said.v6);
+	check_shown(&said, &s, &c, fd);
 	check(data_flows(&c, fd));
 }
 
@@ -318,37 +366,44 @@ struct place {
 	size_t before_len;
 	int carried;
 	bool syn;
+	bool both;
 };
 
 static void place(const void *arg)
 {
 	const struct place *t = arg;
-	struct said said = { 0 };
+	struct said said;
 	struct opts o = { .len = 0 };
 	struct server s;
 	struct conn c;
 	int fd;
 
+	begin(&said, t->both);
 	opt_raw(&o, t->before, t->before_len);
 	opt_raw(&o, opts(0, t->carried)->byte, opts(0, t->carried)->len);
 	server_open(&s, INET, 5);
 	fd = server_connect(&s, &c, t->syn ? &o : NULL, t->syn ? NULL : &o);
 	say(&said, 0, t->carried);
-	check_has(&s, &c, fd, said.v4, said.v6);
+	check_shown(&said, &s, &c, fd);
 	check(data_flows(&c, fd));
 }
 
+/* With both=1 only that differs where there are options of both kinds. */
 static void add(test_fn fn, const struct ways *ways, unsigned int count, const char *what)
 {
-	struct ways *all = calloc(count * KINDS, sizeof(*all));
+	struct ways *all = calloc(count * KINDS * 2, sizeof(*all));
 	unsigned int i;
 
 	if (!all)
 		abort();
-	for (i = 0; i < count * KINDS; i++) {
-		all[i] = ways[i / KINDS];
+	for (i = 0; i < count * KINDS * 2; i++) {
+		all[i] = ways[i % (count * KINDS) / KINDS];
 		all[i].kind = i % KINDS;
-		test_add(fn, &all[i], "%s%s, %s", what, all[i].name, kind_name[all[i].kind]);
+		all[i].both = i >= count * KINDS;
+		if (all[i].both && ((all[i].syn | all[i].ack | all[i].data) & BOTH) != BOTH)
+			continue;
+		test_add(fn, &all[i], "%s%s%s, %s", all[i].both ? "both=1, " : "", what,
+			 all[i].name, kind_name[all[i].kind]);
 	}
 }
 
@@ -357,84 +412,89 @@ static void add(test_fn fn, const struct ways *ways, unsigned int count, const c
 int main(int argc, char **argv)
 {
 	static const struct ways ordinary_ways[] = {
-		{ 0, NONE, NONE, 0, "no option" },
-		{ 0, V4, NONE, 0, "option 200 in the SYN only" },
-		{ 0, V6, NONE, 0, "option 253 in the SYN only" },
-		{ 0, BOTH, NONE, 0, "both in the SYN only" },
-		{ 0, NONE, V4, 0, "option 200 in the final ACK only" },
-		{ 0, NONE, V6, 0, "option 253 in the final ACK only" },
-		{ 0, NONE, BOTH, 0, "both in the final ACK only" },
-		{ 0, BOTH, BOTH, 0, "both in SYN and ACK that disagree, the ACK wins" },
-		{ 0, V4, V4, 0, "option 200 in SYN and ACK that disagree, the ACK wins" },
-		{ 0, V6, V6, 0, "option 253 in SYN and ACK that disagree, the ACK wins" },
-		{ 0, V4, V6, 0, "option 200 in the SYN, 253 in the ACK, both kept" },
-		{ 0, V6, V4, 0, "option 253 in the SYN, 200 in the ACK, both kept" },
-		{ 0, BOTH, V4, 0, "both in the SYN, another 200 in the ACK" },
-		{ 0, BOTH, V6, 0, "both in the SYN, another 253 in the ACK" },
+		{ 0, NONE, NONE, 0, "no option", false },
+		{ 0, V4, NONE, 0, "option 200 in the SYN only", false },
+		{ 0, V6, NONE, 0, "option 253 in the SYN only", false },
+		{ 0, BOTH, NONE, 0, "both in the SYN only", false },
+		{ 0, NONE, V4, 0, "option 200 in the final ACK only", false },
+		{ 0, NONE, V6, 0, "option 253 in the final ACK only", false },
+		{ 0, NONE, BOTH, 0, "both in the final ACK only", false },
+		{ 0, BOTH, BOTH, 0, "both in SYN and ACK that disagree, the ACK wins", false },
+		{ 0, V4, V4, 0, "option 200 in SYN and ACK that disagree, the ACK wins", false },
+		{ 0, V6, V6, 0, "option 253 in SYN and ACK that disagree, the ACK wins", false },
+		{ 0, V4, V6, 0, "option 200 in the SYN, 253 in the ACK, the ACK wins", false },
+		{ 0, V6, V4, 0, "option 253 in the SYN, 200 in the ACK, the ACK wins", false },
+		{ 0, BOTH, V4, 0, "both in the SYN, another 200 in the ACK", false },
+		{ 0, BOTH, V6, 0, "both in the SYN, another 253 in the ACK", false },
+		{ 0, BOTH_V6_FIRST, NONE, 0, "both in the SYN only, 253 first", false },
+		{ 0, NONE, BOTH_V6_FIRST, 0, "both in the final ACK only, 253 first", false },
+		{ 0, BOTH_V6_FIRST, BOTH, 0, "both in SYN and ACK, each with another first", false },
 	};
 	static const struct ways data_ways[] = {
-		{ 0, NONE, 0, NONE, "no option" },
-		{ 0, NONE, 0, V4, "option 200 in first data only" },
-		{ 0, NONE, 0, V6, "option 253 in first data only" },
-		{ 0, BOTH, 0, NONE, "both in the SYN only" },
-		{ 0, BOTH, 0, BOTH, "both in SYN and data that disagree, the data wins" },
-		{ 0, V6, 0, V4, "option 253 in the SYN, 200 in first data, both kept" },
+		{ 0, NONE, 0, NONE, "no option", false },
+		{ 0, NONE, 0, V4, "option 200 in first data only", false },
+		{ 0, NONE, 0, V6, "option 253 in first data only", false },
+		{ 0, BOTH, 0, NONE, "both in the SYN only", false },
+		{ 0, BOTH, 0, BOTH, "both in SYN and data that disagree, the data wins", false },
+		{ 0, V6, 0, V4, "option 253 in the SYN, 200 in first data, the data wins", false },
+		{ 0, V4, 0, V6, "option 200 in the SYN, 253 in first data, the data wins", false },
+		{ 0, NONE, 0, BOTH_V6_FIRST, "both in first data only, 253 first", false },
 	};
 	static const struct ways deferred_ways[] = {
-		{ 0, NONE, V4, NONE, "option 200 in the ACK only" },
-		{ 0, NONE, V6, NONE, "option 253 in the ACK only" },
-		{ 0, BOTH, BOTH, NONE, "both in SYN and ACK that disagree, the ACK wins" },
-		{ 0, V4, V6, NONE, "option 200 in the SYN, 253 in the ACK, both kept" },
-		{ 0, NONE, BOTH, BOTH, "both in ACK and data that disagree, the data wins" },
-		{ 0, V4, V4, V6, "option 200 in SYN and ACK, 253 in first data, both kept" },
+		{ 0, NONE, V4, NONE, "option 200 in the ACK only", false },
+		{ 0, NONE, V6, NONE, "option 253 in the ACK only", false },
+		{ 0, BOTH, BOTH, NONE, "both in SYN and ACK that disagree, the ACK wins", false },
+		{ 0, V4, V6, NONE, "option 200 in the SYN, 253 in the ACK, the ACK wins", false },
+		{ 0, NONE, BOTH, BOTH, "both in ACK and data that disagree, the data wins", false },
+		{ 0, V4, V4, V6, "option 200 in SYN and ACK, 253 in first data, the data wins", false },
 	};
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const struct ways cookie_ways[] = {
-		{ 0, NONE, NONE, 0, "no option" },
-		{ 0, V4, NONE, 0, "option 200 in the SYN only" },
-		{ 0, V6, NONE, 0, "option 253 in the SYN only" },
-		{ 0, NONE, V4, 0, "option 200 in the ACK only" },
-		{ 0, NONE, V6, 0, "option 253 in the ACK only" },
-		{ 0, BOTH, BOTH, 0, "both in SYN and ACK that disagree, the ACK wins" },
-		{ 0, V4, V6, 0, "option 200 in the SYN, 253 in the ACK, both kept" },
+		{ 0, NONE, NONE, 0, "no option", false },
+		{ 0, V4, NONE, 0, "option 200 in the SYN only", false },
+		{ 0, V6, NONE, 0, "option 253 in the SYN only", false },
+		{ 0, NONE, V4, 0, "option 200 in the ACK only", false },
+		{ 0, NONE, V6, 0, "option 253 in the ACK only", false },
+		{ 0, BOTH, BOTH, 0, "both in SYN and ACK that disagree, the ACK wins", false },
+		{ 0, V4, V6, 0, "option 200 in the SYN, 253 in the ACK, the ACK wins", false },
 	};
 	static const struct ways fastopen_ways[] = {
-		{ 0, NONE, 0, 0, "no option" },
-		{ 0, V4, 0, 0, "option 200" },
-		{ 0, V6, 0, 0, "option 253" },
+		{ 0, NONE, 0, 0, "no option", false },
+		{ 0, V4, 0, 0, "option 200", false },
+		{ 0, V6, 0, 0, "option 253", false },
+		{ 0, BOTH, 0, 0, "both", false },
 	};
 	/* MSS, SACK permitted, timestamps, NOP, window scale */
 	static const uint8_t linux_syn[] = {
 		2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7,
 	};
 	static struct opts usual;
-	static const uint8_t timestamps[] = { 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0 };
-	static struct place places[] = {
-		{ "behind 1 NOP", { 1 }, 1, V4, false },
-		{ "behind 2 NOPs", { 1, 1 }, 2, V4, false },
-		{ "behind 3 NOPs", { 1, 1, 1 }, 3, V4, false },
-		{ "behind 4 NOPs", { 1, 1, 1, 1 }, 4, V4, false },
-		{ "behind 1 NOP", { 1 }, 1, V6, false },
-		{ "behind 3 NOPs", { 1, 1, 1 }, 3, V6, false },
-		{ "behind 1 NOP", { 1 }, 1, BOTH, false },
-		{ "behind timestamps", { 0 }, 12, V4, false },
-		{ "behind timestamps", { 0 }, 12, V6, false },
-		{ "behind timestamps", { 0 }, 12, BOTH, false },
-		{ "behind an unknown option", { 77, 5, 200, 8, 0 }, 5, V4, false },
-		{ "behind an empty option", { 77, 2 }, 2, V4, false },
-		{ "behind MSS", { 2, 4, 5, 180 }, 4, V4, true },
-		{ "behind MSS", { 2, 4, 5, 180 }, 4, V6, true },
-		{ "behind MSS", { 2, 4, 5, 180 }, 4, BOTH, true },
+	static const struct place places[] = {
+		{ "behind 1 NOP", { 1 }, 1, V4, false, false },
+		{ "behind 2 NOPs", { 1, 1 }, 2, V4, false, false },
+		{ "behind 3 NOPs", { 1, 1, 1 }, 3, V4, false, false },
+		{ "behind 4 NOPs", { 1, 1, 1, 1 }, 4, V4, false, false },
+		{ "behind 1 NOP", { 1 }, 1, V6, false, false },
+		{ "behind 3 NOPs", { 1, 1, 1 }, 3, V6, false, false },
+		{ "behind 1 NOP", { 1 }, 1, BOTH, false, false },
+		{ "behind timestamps", { TIMESTAMPS }, 12, V4, false, false },
+		{ "behind timestamps", { TIMESTAMPS }, 12, V6, false, false },
+		{ "behind timestamps", { TIMESTAMPS }, 12, BOTH, false, false },
+		{ "behind an unknown option", { 77, 5, 200, 8, 0 }, 5, V4, false, false },
+		{ "behind an empty option", { 77, 2 }, 2, V4, false, false },
+		{ "behind MSS", { 2, 4, 5, 180 }, 4, V4, true, false },
+		{ "behind MSS", { 2, 4, 5, 180 }, 4, V6, true, false },
+		{ "behind MSS", { 2, 4, 5, 180 }, 4, BOTH, true, false },
 		{ "behind MSS, SACK, window scale",
-		  { 2, 4, 5, 180, 4, 2, 1, 3, 3, 7 }, 10, V6, true },
+		  { 2, 4, 5, 180, 4, 2, 1, 3, 3, 7 }, 10, V6, true, false },
 		{ "behind all of Linux's",
-		  { 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7 }, 20, V6, true },
-		{ "behind 12 NOPs", { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 }, 12, BOTH, true },
+		  { 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7 }, 20, V6, true, false },
+		{ "behind 12 NOPs", { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 }, 12, BOTH, true, false },
 	};
+	enum { PLACES = sizeof(places) / sizeof(places[0]) };
+	static struct place all[PLACES * 2];
 	unsigned int i;
 
-	for (i = 7; i < 10; i++)
-		memcpy(places[i].before, timestamps, sizeof(timestamps));
 	ADD(ordinary, ordinary_ways, "");
 	ADD(lost_ack, data_ways, "lost ACK, ");
 	opt_raw(&usual, linux_syn, sizeof(linux_syn));
@@ -449,8 +509,13 @@ int main(int argc, char **argv)
 	ADD(fastopen_cookie, fastopen_ways, "Fast Open with a cookie, ");
 	ADD(fastopen_no_cookie, fastopen_ways, "Fast Open without cookies, ");
 	ADD(fastopen_ask, fastopen_ways, "Fast Open cookie request, ");
-	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		test_add(place, &places[i], "%s in the %s %s", carried_name[places[i].carried],
-			 places[i].syn ? "SYN" : "ACK", places[i].name);
+	for (i = 0; i < PLACES * 2; i++) {
+		all[i] = places[i % PLACES];
+		all[i].both = i >= PLACES;
+		if (all[i].both && all[i].carried != BOTH)
+			continue;
+		test_add(place, &all[i], "%s%s in the %s %s", all[i].both ? "both=1, " : "",
+			 carried_name[all[i].carried], all[i].syn ? "SYN" : "ACK", all[i].name);
+	}
 	return toa_main("wire", "", argc, argv);
 }

@@ -84,6 +84,9 @@ static void boot_params(char *params, size_t size)
 	}
 }
 
+/* Of every load: see toa_main(). */
+static const char *load_params = "";
+
 int toa_load(const char *params)
 {
 	char boot[4096], *all;
@@ -93,7 +96,7 @@ int toa_load(const char *params)
 		return 0;
 	boot_params(boot, sizeof(boot));
 	/* Of two equal names the last one counts. */
-	if (asprintf(&all, "%s%s", boot, params) < 0)
+	if (asprintf(&all, "%s %s%s", load_params, boot, params) < 0)
 		return -ENOMEM;
 	err = load(toa_path(), all);
 	free(all);
@@ -108,6 +111,11 @@ int toa_unload(void)
 bool toa_loaded(void)
 {
 	return access("/sys/module/toa", F_OK) == 0;
+}
+
+void toa_set_both(bool both)
+{
+	write_file("/sys/module/toa/parameters/both", both ? "1\n" : "0\n");
 }
 
 static const char *holder_path(void)
@@ -147,7 +155,6 @@ int holder_unload(void)
  * What is done around tests
  */
 
-static const char *load_params;
 static int home = -1;		/* the namespace to return to */
 static bool open_before[FDS];
 
@@ -201,7 +208,7 @@ static void setup(const void *arg)
 	(void)arg;
 	open_dev();
 	check(!toa_loaded());
-	err = toa_load(load_params);
+	err = toa_load("");
 	check_str(error_name(-err), error_name(0));
 	check(toa_loaded());
 }
@@ -240,8 +247,9 @@ int toa_main(const char *file, const char *params, int argc, char **argv)
 	return test_main(file, argc, argv);
 }
 
-int bare_main(const char *file, int argc, char **argv)
+int bare_main(const char *file, const char *params, int argc, char **argv)
 {
+	load_params = params;
 	test_after_each = close_all;
 	test_around(bare_setup, "module not loaded before", bare_teardown,
 		    "module not loaded after");

@@ -13,24 +13,26 @@
 #include "tap.h"
 
 /*
- * 0 or -errno. Words of the kernel's command line such as toa.hook=kprobe are parameters too; those
- * given here win. The test module is tests/guest/kmod.
+ * 0 or -errno. Words of the kernel's command line such as toa.hook=kprobe are parameters too, and
+ * those that main() has named; those given here win. The test module is tests/guest/kmod.
  */
 int toa_load(const char *params);
 int toa_unload(void);
 bool toa_loaded(void);
+void toa_set_both(bool both);	/* the parameter, of the module that is loaded */
 int holder_load(const char *params);
 int holder_unload(void);
 bool holder_exists(void);
 
 /*
- * main() of most programs: the module is loaded with @params before the tests, unloaded behind
- * them; after each, sockets are closed and the device is emptied.
+ * main() of most programs: the module is loaded before the tests, unloaded behind them; after each,
+ * sockets are closed and the device is emptied. @params go with every load of the program: both=1
+ * is for tests where one segment with both options stands for a client of each family.
  */
 int toa_main(const char *file, const char *params, int argc, char **argv);
 
 /* The same without loading: the tests do it. */
-int bare_main(const char *file, int argc, char **argv);
+int bare_main(const char *file, const char *params, int argc, char **argv);
 
 /* Sums over CPUs of all rows. */
 struct stats {

@@ -12,7 +12,7 @@ unsigned int some(unsigned int below)
 	return rand_r(&seed) % below;
 }
 
-int random_main(const char *file, int argc, char **argv)
+int random_main(const char *file, const char *params, int argc, char **argv)
 {
 	if (argc > 1 && atoi(argv[1]) > 0) {
 		rounds = atoi(argv[1]);
@@ -20,5 +20,5 @@ int random_main(const char *file, int argc, char **argv)
 		argv++;
 		argc--;
 	}
-	return toa_main(file, "", argc, argv);
+	return toa_main(file, params, argc, argv);
 }

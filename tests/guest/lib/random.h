@@ -17,6 +17,6 @@ extern unsigned int seed;
 unsigned int some(unsigned int below);	/* 0 to @below - 1 */
 
 /* main(): toa_main(), but a number as the first argument is for @rounds. */
-int random_main(const char *file, int argc, char **argv);
+int random_main(const char *file, const char *params, int argc, char **argv);
 
 #endif /* TEST_RANDOM_H */
