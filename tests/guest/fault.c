@@ -137,6 +137,40 @@ static void deferred_later(const void *arg)
 	ensure_unloaded();
 }
 
+/* Setting late at run time fails as a load does: it says so, and the parameter stays what it was. */
+static void late_later(const void *arg)
+{
+	char value[16];
+	struct server s;
+	struct klog k;
+	struct conn c;
+	int fd, tries;
+
+	ensure_unloaded();
+	if (toa_load(arg))
+		test_skip("this kernel cannot do it");
+	server_open(&s, INET, 5);
+	for (tries = 0; tries < 2; tries++) {
+		klog_start(&k);
+		set("fail", tries ? "0" : "1");
+		fd = open(PARAMETER "late", O_WRONLY | O_CLOEXEC);
+		require(fd >= 0);
+		check_num(write(fd, "1", 1), tries ? 1 : -1);
+		check_str(error_name(tries ? 0 : errno), error_name(tries ? 0 : ENOMEM));
+		close(fd);
+		check_num(parameter("fail"), 0);
+		check_num(klog_lines(&k, "TOA: cannot hook tcp_rcv_established: memory is short",
+				     lines, sizeof(lines)), !tries);
+		require(read_file(PARAMETER "late", value, sizeof(value)));
+		check_str(value, tries ? "Y\n" : "N\n");
+		fd = server_connect(&s, &c, NULL, NULL);
+		conn_data(&c, both(), "data");
+		check(data_reads(fd, "data"));
+		check_has(&s, &c, fd, tries ? V4_TEXT : NULL, tries ? V6_TEXT : NULL);
+	}
+	ensure_unloaded();
+}
+
 /*
  * At random, under traffic
  */
@@ -362,9 +396,15 @@ int main(int argc, char **argv)
 		 "each step of a load, ftrace");
 	test_add(each_step, "hook=kprobe trusted=10.9.0.0/16,fd09::/64",
 		 "each step of a load, kprobes");
+	test_add(each_step, "hook=ftrace late=1 trusted=10.9.0.0/16,fd09::/64",
+		 "each step of a load with late=1, ftrace");
+	test_add(each_step, "hook=kprobe late=1 trusted=10.9.0.0/16,fd09::/64",
+		 "each step of a load with late=1, kprobes");
 	test_add(falls_back, NULL, "a kprobe in the place of ftrace");
 	test_add(deferred_later, "hook=ftrace debug=0", "a hook that is tried again, ftrace");
 	test_add(deferred_later, "hook=kprobe debug=0", "a hook that is tried again, kprobes");
+	test_add(late_later, "hook=ftrace debug=0", "late=1 fails at run time, ftrace");
+	test_add(late_later, "hook=kprobe debug=0", "late=1 fails at run time, kprobes");
 	test_add(at_random, &kinds[INET], "allocations at random, %s", kind_name[INET]);
 	test_add(at_random, &kinds[DUAL6], "allocations at random, %s", kind_name[DUAL6]);
 	test_add(namespaces, NULL, "new namespaces");

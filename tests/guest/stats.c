@@ -174,6 +174,7 @@ static void counted(const void *arg)
 		opt_v4(&o, V4, 4321);
 	if (t->v6)
 		opt_v6(&o, V6, 8765);
+	toa_set_both(t->v4 && t->v6);
 	server_open(&s, t->kind, 5);
 	server_conn(&s, &c);
 	require(stats_get(&before));
@@ -185,6 +186,7 @@ static void counted(const void *arg)
 	reset(fd);
 	check(stats_balanced());
 	check_moved(&open, "ip6_address_free", t->v6);
+	toa_set_both(false);
 }
 
 /* In every segment that may carry it: one connection, counted once. */

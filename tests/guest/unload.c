@@ -749,6 +749,117 @@ static void probes_after(const void *arg)
 	must_unload();
 }
 
+/*
+ * The parameter late: its hook comes and goes while segments pass
+ */
+
+#define LATE "/sys/module/toa/parameters/late"
+
+enum { TOGGLES = 50 };
+
+struct toggler {
+	pthread_t thread;
+	int done;
+	int failed;
+};
+
+static bool put_late(const char *value)
+{
+	int fd = open(LATE, O_WRONLY | O_CLOEXEC);
+	bool good = fd >= 0 && write(fd, value, 1) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+static void *toggling(void *arg)
+{
+	struct toggler *t = arg;
+
+	for (; t->done < TOGGLES; t->done++) {
+		t->failed += !put_late("1");
+		usleep(5000);
+		t->failed += !put_late("0");
+		usleep(5000);
+	}
+	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* A connection whose first option comes in data: does it show the client? */
+static bool late_shown(const struct server *s, struct conn *c, int *fd)
+{
+	bool shown;
+
+	*fd = server_connect(s, c, NULL, NULL);
+	check_str(peer_of(*fd), server_sees(s, c));
+	conn_data(c, both(), "data");
+	check(data_reads(*fd, "data"));
+	shown = strcmp(peer_of(*fd), server_sees(s, c));
+	if (shown)
+		check_str(peer_of(*fd), V4_TEXT);
+	check_str(nat64_of(*fd), shown ? V6_TEXT : "ENOENT");
+	return shown;
+}
+
+static void late_toggled(const void *arg)
+{
+	const struct mechanism *m = arg;
+	struct toggler toggler = { .done = 0 };
+	struct stats before, after;
+	int i, fd, shown = 0, not_shown = 0;
+	char params[64], value[8];
+	struct server s;
+	struct conn c;
+
+	load_or_skip(m);
+	stopping = 0;
+	server_open(&s, INET, 64);
+	require(stats_get(&before));
+	start(&toggler.thread, toggling, &toggler);
+	for (i = 0; go_on(); i++) {
+		if (late_shown(&s, &c, &fd))
+			shown++;
+		else
+			not_shown++;
+		reset(fd);
+		/* Whoever has an address keeps it. */
+		fd = server_connect(&s, &c, NULL, both());
+		conn_data(&c, v4_opt("203.0.113.9", 99), "data");
+		check(data_reads(fd, "data"));
+		check_str(peer_of(fd), V4_TEXT);
+		reset(fd);
+		if (i % 50 == 0)
+			dev_drain(&dev0);
+	}
+	pthread_join(toggler.thread, NULL);
+	check_num(toggler.failed, 0);
+	check_num(toggler.done, TOGGLES);
+	check(shown > 0 && not_shown > 0);
+	require(stats_get(&after));
+	check_num(stats_of(&after, "toa_late") - stats_of(&before, "toa_late"), shown);
+	check(!late_shown(&s, &c, &fd));
+	test_note("%d with, %d without", shown, not_shown);
+
+	/* Unloaded while it is on, and loaded so. */
+	check(put_late("1"));
+	check(late_shown(&s, &c, &fd));
+	must_unload();
+	check_str(peer_of(fd), server_sees(&s, &c));
+	check(data_flows(&c, fd));
+	snprintf(params, sizeof(params), "%s late=1", m->params);
+	check_str(error_name(-toa_load(params)), error_name(0));
+	require(read_file(LATE, value, sizeof(value)));
+	check_str(value, "Y\n");
+	check(data_flows(&c, fd));
+	check_str(peer_of(fd), server_sees(&s, &c));
+	check(late_shown(&s, &c, &fd));
+	check(data_flows(&c, fd));
+	must_unload();
+	check_str(peer_of(fd), server_sees(&s, &c));
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int i;
@@ -768,6 +879,7 @@ int main(int argc, char **argv)
 		test_add(probes_after, m, "others' probes after the load, %s", m->name);
 		test_add(never_fail, m, "other sockopts never fail, %s", m->name);
 		test_add(under_traffic, m, "loads and unloads under traffic, %s", m->name);
+		test_add(late_toggled, m, "late switched on and off under traffic, %s", m->name);
 	}
 	return bare_main("unload", "both=1", argc, argv);
 }
