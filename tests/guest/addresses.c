@@ -93,6 +93,7 @@ static void beside(const void *arg)
 		fd = server_accept(&s, NULL);
 		require(fd >= 0);
 		check_has(&s, &c, fd, counts ? v4 : NULL, counts ? v6 : NULL);
+		reset(fd);
 		check(stats_balanced());
 	}
 	toa_set_both(false);

@@ -164,13 +164,14 @@ static const struct opts *claims(const char *kinds, int n)
 {
 	static struct opts all[2];
 	struct opts *o = &all[n];
+	int i;
 
 	o->len = 0;
-	for (; *kinds; kinds++)
-		if (*kinds == '4')
-			opt_v4(o, "198.51.100.7", 1000 + n);
+	for (i = 0; kinds[i]; i++)
+		if (kinds[i] == '4')
+			opt_v4(o, "198.51.100.7", 1000 + 2 * n + i);
 		else
-			opt_v6(o, "2001:db8::77", 1000 + n);
+			opt_v6(o, "2001:db8::77", 1000 + 2 * n + i);
 	return o;
 }
 
