@@ -137,7 +137,7 @@ static void deferred_later(const void *arg)
 	ensure_unloaded();
 }
 
-/* Setting late at run time fails as a load does: it says so, and the parameter stays what it was. */
+/* To set late at run time fails as a load does: it says so, and the parameter stays as it was. */
 static void late_later(const void *arg)
 {
 	char value[16];

@@ -215,6 +215,16 @@ static void retransmitted(const void *arg)
 	check(data_flows(&c, fd));
 }
 
+/*
+ * The same where the module sees the SYN that comes again: it is believed, but what is known already
+ * stays.
+ */
+static void retransmitted_seen(const void *arg)
+{
+	deferred_ready(NULL);
+	retransmitted(arg);
+}
+
 /* A forger's SYN of the same tuple with another number, far away, changes nothing. */
 static void other_isn(const void *arg)
 {
@@ -639,6 +649,9 @@ int main(int argc, char **argv)
 	add_again(retransmitted, "retransmitted SYN", A, B, A);
 	add_again(retransmitted, "retransmitted SYN", A, NOBODY, A);
 	add_again(retransmitted, "retransmitted SYN", NOBODY, A, NOBODY);
+	add_again(retransmitted_seen, "retransmitted SYN, seen", A, B, A);
+	add_again(retransmitted_seen, "retransmitted SYN, seen", A, NOBODY, A);
+	add_again(retransmitted_seen, "retransmitted SYN, seen", NOBODY, A, A);
 	add_again(other_isn, "SYN with another number", NOBODY, A, NOBODY);
 	add_again(other_isn, "SYN with another number", A, B, A);
 	add_again(syn_of_live, "SYN and ACK for a live connection", A, B, A);
