@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# 87-soak.t: a short soak test (scripts/soak) with hooks by ftrace and by kprobes. `make soak` is the
-# long one.
+# 87-soak.t: a short soak test (scripts/soak) with hooks by ftrace and by kprobes, and with each way to
+# say whose word counts. `make soak` is the long one.
 #
 # Usage: prove tests/87-soak.t
 # Environment: KERNELS="NAME..." (see scripts/kernels; the first is taken; default: 6.1)
@@ -17,16 +17,19 @@ cd "$(dirname "$0")/.." || exit 1
 
 need_known_kernels
 kernel=$(kernels | sed 's/[ ,].*//')
-for hook in auto kprobe; do
-	CONNS=${CONNS:-2000} scripts/soak "$kernel,toa.hook=$hook" >"$tmp/soak" 2>"$tmp/log" </dev/null
+for way in auto kprobe "auto segments=syn" "kprobe segments=ack,data" "auto both=1"; do
+	hook=${way%% *}
+	params=${way#"$hook"}
+	CONNS=${CONNS:-2000} PARAMS=${params# } scripts/soak "$kernel,toa.hook=$hook" >"$tmp/soak" \
+		2>"$tmp/log" </dev/null
 	status=$?
 	cat "$tmp/log" >>"$tmp/soak"
 	if [ $status -eq 2 ]; then
 		diag "$tmp/soak"
-		lacking "$kernel, hook=$hook: soak" "the guest's parts cannot be had"
+		lacking "$kernel, hook=$hook$params: soak" "the guest's parts cannot be had"
 		continue
 	fi
-	run "$kernel, hook=$hook: no answer is wrong, none lost or left over but by missed probes" \
+	run "$kernel, hook=$hook$params: no answer is wrong, none lost or left over but by missed probes" \
 		test $status -eq 0
 	diag "$tmp/soak"
 done

@@ -9,7 +9,8 @@
  * takes the only copy of the option with it, or what decides between two addresses.
  *
  * A client's first bytes say who it is and which way it took; so the server knows what its socket
- * must say. Ends with a table. Not one of the suite: scripts/soak runs it.
+ * must say: what the module's rules make of what stood in each segment, the client's own options
+ * too. Ends with a table. Not one of the suite: scripts/soak runs it.
  */
 #include "mod.h"
 
@@ -34,6 +35,7 @@
 enum way { SNAT, NAT64, V6TO6, WAYS };
 enum carried {
 	NOWHERE, IN_SYN, IN_ACK, IN_DATA, IN_LATER, IN_ALL, TWO_KINDS, DISAGREE, DISAGREE_LOSSY,
+	FORGED_OTHER, FORGED_SAME, FORGED_SYN, FORGED_LATER,
 	CARRIED
 };
 
@@ -61,6 +63,10 @@ static const char *const carried_name[CARRIED] = {
 	[TWO_KINDS] = "both kinds",
 	[DISAGREE] = "SYN and ACK disagree",
 	[DISAGREE_LOSSY] = "disagree, with losses",
+	[FORGED_OTHER] = "all, client's of other",
+	[FORGED_SAME] = "all, client's of same",
+	[FORGED_SYN] = "later, client's in SYN",
+	[FORGED_LATER] = "SYN, client's later",
 };
 
 static const char *const listener_name[LISTENERS] = {
@@ -68,6 +74,22 @@ static const char *const listener_name[LISTENERS] = {
 };
 
 #define CLAIM_SYN ",in=all,claim.syn=203.0.113.99:99,claim.syn=[2001:db8:bad::99]:99"
+
+/* What a client writes itself, that would be somebody else: a kind 200 and a kind 253. */
+#define FORGED_PORT 666
+#define FORGED_V4 "192.0.2.66"
+#define FORGED_V6 "2001:db8:f0::66"
+#define OWN_V4 "c808029ac0000242"
+#define OWN_V6 "fd14029a20010db800f000000000000000000066"
+
+/* One for SNAT, one for the others. */
+static const char *const forged_keys[CARRIED][2] = {
+	[FORGED_OTHER] = { ",in=all,own=" OWN_V6, ",in=all,own=" OWN_V4 },
+	[FORGED_SAME] = { ",in=all,own=" OWN_V4, ",in=all,own=" OWN_V6 },
+	[FORGED_SYN] = { ",in=ack+data,own.syn=" OWN_V6, ",in=ack+data,own.syn=" OWN_V4 },
+	[FORGED_LATER] = { ",in=syn,room=fit,own.ack=" OWN_V4 ",own.data=" OWN_V4,
+			   ",in=syn,room=fit,own.ack=" OWN_V6 ",own.data=" OWN_V6 },
+};
 
 static const char *const carried_keys[CARRIED] = {
 	[NOWHERE] = ",in=none",
@@ -108,6 +130,8 @@ struct hello {
 enum { MAGIC = 0x544f4131 };
 
 static unsigned long conns = 20000, seed = 1;
+static const char *params = "";		/* of the module */
+static bool both;			/* both=1 is one of them */
 static double faults = 1;
 static int client_ns, server_ns;
 static int listeners[ALL_WAYS * 2], listener_count;
@@ -165,7 +189,8 @@ static void set(const char *path, const char *text)
 static bool possible(enum way way, enum carried carried, enum listener listener)
 {
 	bool later = carried == IN_ACK || carried == IN_DATA || carried == IN_LATER ||
-		     carried == DISAGREE || carried == DISAGREE_LOSSY;
+		     carried == DISAGREE || carried == DISAGREE_LOSSY || carried == FORGED_SYN ||
+		     carried == FORGED_LATER;
 
 	/* A Fast Open SYN makes the connection: what comes later is too late. */
 	if (listener == FASTOPEN && later)
@@ -193,7 +218,8 @@ static void choose_ways(void)
 		k->carried = i / LISTENERS % CARRIED;
 		k->listener = i % LISTENERS;
 		k->good = k->carried == IN_ACK || k->carried == IN_DATA || k->carried == IN_LATER ||
-			  k->carried == DISAGREE;
+			  k->carried == DISAGREE || k->carried == FORGED_SYN ||
+			  k->carried == FORGED_LATER;
 		k->used = possible(k->way, k->carried, k->listener);
 	}
 }
@@ -220,7 +246,8 @@ static char *service(int i)
 
 	if (asprintf(&text, k->way == SNAT ? "%s:%d=%s:%d%s" : "[%s]:%d=%s:%d%s", vip(k), PORT + i,
 		     k->way == V6TO6 ? v6[k->good] : v4[k->good], PORT + i,
-		     carried_keys[k->carried]) < 0)
+		     k->carried < FORGED_OTHER ? carried_keys[k->carried] :
+		     forged_keys[k->carried][k->way != SNAT]) < 0)
 		die("no memory");
 	return text;
 }
@@ -431,47 +458,128 @@ static bool is_balancer(const struct sockaddr_storage *a, bool good)
 	return !memcmp(&want, &sin6->sin6_addr, 16);
 }
 
-/* What the balancer sent for a connection: of each kind, the address, or nothing. */
+/*
+ * What the segments say: of each kind, whom it names. The client, or whom its SYN claims where SYN
+ * and ACK disagree, or whom the client itself wrote.
+ */
+enum who { NOBODY, CLIENT, CLAIMED, FORGED };
+
+enum { SYN, ACK, DATA, SEGMENTS };
+
+static const char *const segment_name[SEGMENTS] = { "syn", "ack", "data" };
+static bool counts_in[SEGMENTS] = { true, true, true };	/* segments= */
+
+struct words {
+	enum who v4, v6;
+	bool v6_first;
+};
+
+static struct words words_of(const struct kind_of_conn *k, int segment)
+{
+	const enum carried c = k->carried;
+	const bool snat = k->way == SNAT;
+	bool marked = c >= IN_ALL && c <= FORGED_SAME;
+	struct words w = { .v6_first = !snat && c != TWO_KINDS };
+	enum who who = CLIENT;
+
+	if (c == IN_SYN || c == FORGED_LATER)
+		marked = segment == SYN;
+	else if (c == IN_ACK)
+		marked = segment == ACK;
+	else if (c == IN_DATA)
+		marked = segment == DATA;
+	else if (c == IN_LATER || c == FORGED_SYN)
+		marked = segment != SYN;
+	if ((c == DISAGREE || c == DISAGREE_LOSSY) && segment == SYN)
+		who = CLAIMED;
+	if (marked && (snat || c == TWO_KINDS))
+		w.v4 = who;
+	if (marked && (!snat || c == TWO_KINDS))
+		w.v6 = who;
+	/* Behind the balancer's own. (What stands behind one of the same kind never counts.) */
+	if (c == FORGED_OTHER || (c == FORGED_SYN && segment == SYN))
+		*(snat ? &w.v6 : &w.v4) = FORGED;
+	if (c == FORGED_LATER && segment != SYN)
+		*(snat ? &w.v4 : &w.v6) = FORGED;
+	return w;
+}
+
+/* What the server is to be told: of each kind, the address, or nothing. */
 struct sent {
 	bool have4, have6;
 	struct in_addr v4;
 	struct in6_addr v6;
-	uint16_t port;
+	uint16_t port4, port6;
 };
 
-static void what_was_sent(const struct kind_of_conn *k, const struct sockaddr_storage *client,
-			  struct sent *sent)
+static uint16_t port_of(enum who who, const struct sockaddr_storage *client)
+{
+	return who == CLIENT ? ((const struct sockaddr_in *)client)->sin_port :
+			       htons(who == CLAIMED ? 99 : FORGED_PORT);
+}
+
+/* For an address of the kind that the client is not of: see tests/lb. */
+static void name(const struct kind_of_conn *k, const struct words *w,
+		 const struct sockaddr_storage *client, struct sent *sent)
 {
 	const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)client;
 	const struct sockaddr_in *sin = (const struct sockaddr_in *)client;
 
 	memset(sent, 0, sizeof(*sent));
-	sent->have4 = k->carried != NOWHERE && (k->way == SNAT || k->carried == TWO_KINDS);
-	sent->have6 = k->carried != NOWHERE && (k->way != SNAT || k->carried == TWO_KINDS);
-	sent->port = sin->sin_port;
-	if (k->way == SNAT) {
+	sent->have4 = w->v4;
+	sent->have6 = w->v6;
+	sent->port4 = port_of(w->v4, client);
+	sent->port6 = port_of(w->v6, client);
+	if (w->v4 != CLIENT) {
+		inet_pton(AF_INET, w->v4 == CLAIMED ? "203.0.113.99" : FORGED_V4, &sent->v4);
+	} else if (k->way == SNAT) {
 		sent->v4 = sin->sin_addr;
+	} else {
+		inet_pton(AF_INET, "192.0.2.64", &sent->v4);
+	}
+	if (w->v6 != CLIENT) {
+		inet_pton(AF_INET6, w->v6 == CLAIMED ? "2001:db8:bad::99" : FORGED_V6, &sent->v6);
+	} else if (k->way == SNAT) {
 		inet_pton(AF_INET6, "64:ff9b::", &sent->v6);
 		memcpy(&sent->v6.s6_addr[12], &sin->sin_addr, 4);
 	} else {
-		inet_pton(AF_INET, "192.0.2.64", &sent->v4);
 		sent->v6 = sin6->sin6_addr;
 	}
 }
 
 /*
- * What the SYN says where it disagrees. The later segment counts. Through the good balancer, where
- * each segment that can make the connection arrives and names the client, only that is right. The
- * bad one may lose the ACK and the data, or have them overtaken; then a segment without an option
- * (the client's answer to a SYN-ACK that is sent again) makes the connection, and all that is known
- * is what the SYN said. Which one it was, the server cannot see: there, both are right.
+ * What counts: the latest segment that has an option, of those that arrived and count, and in that
+ * the first one, or with both=1 the first of each kind. @arrived has a bit for each segment.
  */
-static void claimed(struct sent *sent)
+static void what_counts(const struct kind_of_conn *k, unsigned int arrived,
+			const struct sockaddr_storage *client, struct sent *sent)
 {
-	inet_pton(AF_INET, "203.0.113.99", &sent->v4);
-	inet_pton(AF_INET6, "2001:db8:bad::99", &sent->v6);
-	sent->port = htons(99);
+	struct words counts = { .v4 = NOBODY };
+	int segment;
+
+	for (segment = SYN; segment < SEGMENTS; segment++) {
+		struct words w = words_of(k, segment);
+
+		if (!(arrived & 1 << segment) || !counts_in[segment] || (!w.v4 && !w.v6))
+			continue;
+		if (w.v4 && w.v6 && !both)
+			*(w.v6_first ? &w.v4 : &w.v6) = NOBODY;
+		counts = w;
+	}
+	name(k, &counts, client, sent);
 }
+
+/*
+ * Which segments have arrived. Through the good balancer, each that can make the connection. The
+ * bad one may lose the ACK and the data, or have them overtaken; then one without an option (the
+ * client's answer to a SYN-ACK that is sent again) makes the connection, and all that is known is
+ * what the SYN said. Which one it was, the server cannot see: there, each is right. With Fast Open
+ * it is the SYN. Mostly all come to the same.
+ */
+static const unsigned int all_arrive[] = { 1 << SYN | 1 << ACK | 1 << DATA };
+static const unsigned int some_arrive[] = {
+	1 << SYN, 1 << SYN | 1 << ACK, 1 << SYN | 1 << DATA, 1 << SYN | 1 << ACK | 1 << DATA,
+};
 
 enum verdict { RIGHT, LOST, WRONG };
 
@@ -485,8 +593,9 @@ static enum verdict judge_name(const struct kind_of_conn *k, const struct sent *
 	if (!replaced)
 		return is_balancer(got, k->good) ? RIGHT : WRONG;
 	memcpy(&mapped_v4.s6_addr[12], &sent->v4, 4);
-	if (!server_is_v6(k) ? same(got, AF_INET, &sent->v4, sent->port) :
-	    same(got, AF_INET6, sent->have6 ? &sent->v6 : &mapped_v4, sent->port))
+	if (!server_is_v6(k) ? same(got, AF_INET, &sent->v4, sent->port4) :
+	    same(got, AF_INET6, sent->have6 ? &sent->v6 : &mapped_v4,
+		 sent->have6 ? sent->port6 : sent->port4))
 		return RIGHT;
 	return is_balancer(got, k->good) ? LOST : WRONG;
 }
@@ -499,7 +608,7 @@ static enum verdict judge_sockopt(const struct kind_of_conn *k, const struct sen
 	if (k->listener == MPTCP && !strcmp(got, "EOPNOTSUPP"))
 		return RIGHT;
 	inet_ntop(AF_INET6, &sent->v6, text, sizeof(text));
-	snprintf(want, sizeof(want), "[%s]:%u", text, ntohs(sent->port));
+	snprintf(want, sizeof(want), "[%s]:%u", text, ntohs(sent->port6));
 	if (!strcmp(got, sent->have6 ? want : sent->have4 ? "EAFNOSUPPORT" : "ENOENT"))
 		return RIGHT;
 	return !strcmp(got, "ENOENT") ? LOST : WRONG;
@@ -539,19 +648,20 @@ static void complain(const struct kind_of_conn *k, const struct hello *h, const 
 static void check_conn(const struct hello *h, struct asked *a)
 {
 	struct kind_of_conn *k = &kinds[h->index % ALL_WAYS];
+	const unsigned int *arrive = k->good ? all_arrive : some_arrive;
 	socklen_t len = sizeof(a->peer);
-	enum verdict verdict;
+	enum verdict verdict = WRONG, this;
 	struct sent sent;
 	bool again;
+	int i;
 
 	if (getpeername(a->fd, (struct sockaddr *)&a->peer, &len))
 		a->peer.ss_family = 0;
-	what_was_sent(k, &h->client, &sent);
-	verdict = judge(k, &sent, a);
-	if (verdict != RIGHT && k->carried == DISAGREE_LOSSY) {
-		claimed(&sent);
-		if (judge(k, &sent, a) == RIGHT)
-			verdict = RIGHT;
+	for (i = 0; i < (k->good ? 1 : 4); i++) {
+		what_counts(k, arrive[i], &h->client, &sent);
+		this = judge(k, &sent, a);
+		if (this < verdict)
+			verdict = this;
 	}
 	pthread_mutex_lock(&counts);
 	/*
@@ -965,6 +1075,8 @@ static int report(unsigned long leaks, uint64_t seconds)
 	row("all", "", checked, lost, wrong);
 	stats_get(&s);
 	missed = stats_of(&s, "toa_probe_missed");
+	if (*params)
+		printf("module parameters: %s\n", params);
 	printf("hooks by %s: leaked %lu, missed probes %lu\n", mechanism, leaks, missed);
 	printf("%lu connections not made, %lu made twice by cookies, in %llu s\n", conns - checked,
 	       ghosts, (unsigned long long)seconds);
@@ -995,6 +1107,22 @@ static void *progress(void *arg)
 	return NULL;
 }
 
+/* Those that change what must be shown. */
+static void module_params(const char *text)
+{
+	const char *segments = strstr(text, "segments=");
+	char list[64] = "";
+	int i;
+
+	params = text;
+	both = strstr(text, "both=1");
+	if (!segments)
+		return;
+	sscanf(segments, "segments=%63[a-z,]", list);
+	for (i = SYN; i < SEGMENTS; i++)
+		counts_in[i] = strstr(list, segment_name[i]);
+}
+
 static void options(int argc, char **argv, const char **lb)
 {
 	static const struct option longs[] = {
@@ -1002,6 +1130,7 @@ static void options(int argc, char **argv, const char **lb)
 		{ "seed", required_argument, NULL, 's' },
 		{ "faults", required_argument, NULL, 'f' },
 		{ "lb", required_argument, NULL, 'l' },
+		{ "params", required_argument, NULL, 'p' },
 		{ 0 },
 	};
 	int opt;
@@ -1020,9 +1149,12 @@ static void options(int argc, char **argv, const char **lb)
 		case 'l':
 			*lb = optarg;
 			break;
+		case 'p':
+			module_params(optarg);
+			break;
 		default:
-			fputs("usage: soak [--conns N] [--seed N] [--faults PERCENT] [--lb FILE]\n",
-			      stderr);
+			fputs("usage: soak [--conns N] [--seed N] [--faults PERCENT] [--lb FILE]\n"
+			      "            [--params PARAMETERS]\n", stderr);
 			exit(2);
 		}
 	}
@@ -1036,7 +1168,7 @@ static void load(void)
 	int err;
 
 	klog_start(&k);
-	err = toa_load("");
+	err = toa_load(params);
 	klog_lines(&k, "TOA: ", lines, sizeof(lines));
 	if (err) {
 		errno = -err;

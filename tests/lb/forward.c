@@ -122,6 +122,26 @@ static enum seg classify(struct conn *c, const struct segment *s)
 	return SEG_OTHER;
 }
 
+/*
+ * As if the client had written more options than its kernel did, behind those, if there is room.
+ */
+static void write_own(const struct service *service, enum seg seg, struct segment *s,
+		      uint8_t own[OPTIONS_MAX])
+{
+	unsigned int len = s->optlen;
+
+	if (seg >= SEG_CARRIERS || !service->own_len[seg] ||
+	    len + service->own_len[seg] > OPTIONS_MAX)
+		return;
+	memcpy(own, s->opt, len);
+	memcpy(own + len, service->own[seg], service->own_len[seg]);
+	len += service->own_len[seg];
+	while (len % 4)
+		own[len++] = OPT_NOP;
+	s->opt = own;
+	s->optlen = len;
+}
+
 static struct conn *conn_for_client(const struct segment *s, uint64_t now)
 {
 	struct conn *c = conn_by_client(&s->src, &s->dst);
@@ -153,7 +173,7 @@ static struct conn *conn_for_client(const struct segment *s, uint64_t now)
 static void from_client(struct segment *s, uint64_t now)
 {
 	struct option_edit e = { .insert_len = 0 }, plain = { .insert_len = 0 };
-	uint8_t opt[OPTIONS_MAX], rest[OPTIONS_MAX];
+	uint8_t opt[OPTIONS_MAX], rest[OPTIONS_MAX], own[OPTIONS_MAX];
 	unsigned int restlen;
 	struct conn *c;
 	enum seg seg;
@@ -168,6 +188,7 @@ static void from_client(struct segment *s, uint64_t now)
 		return;
 	plain.strip = c->strip;
 	restlen = options_edit(rest, s->opt, s->optlen, &plain);
+	write_own(c->service, seg, s, own);
 	e.strip = c->strip;
 	e.syn = seg == SEG_SYN;
 	e.last = c->service->last;

@@ -207,6 +207,12 @@ static const struct kind_case kinds[] = {
 		.no_ts = true, .no_sackok = true } },
 	{ "raw bytes behind the option", SNAT, ",raw.syn=c8020101,in=syn", {
 		.bytes = { "c808PAc8020101" }, .no_ts = true, .no_sackok = true } },
+	{ "what the client wrote is passed on", SNAT,
+		",in=none,own.syn=c8080007c0000201,own.ack=c8080008c0000201", { .at_end = true,
+		.bytes = { "c8080007c0000201", "c8080008c0000201" } } },
+	{ "the option stands before what the client wrote", SNAT,
+		",own=fd14000920010db8ffff00000000000000000001,own.data=", {
+		.bytes = { "c808PA", "c808PA" }, .no_ts = true, .no_sackok = true } },
 	{ "room=fit: 200 in the SYN drops nothing", SNAT, ",room=fit,in=syn", {
 		.bytes = { "c808PA" } } },
 	{ "room=fit: 253 in the SYN fills 40 bytes", NAT64, ",room=fit,in=syn", {

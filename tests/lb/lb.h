@@ -120,6 +120,8 @@ struct service {
 	struct claim claim[SEG_CARRIERS][FAMILIES];
 	uint8_t raw[SEG_CARRIERS][OPTIONS_MAX];
 	unsigned int raw_len[SEG_CARRIERS];
+	uint8_t own[SEG_CARRIERS][OPTIONS_MAX];
+	unsigned int own_len[SEG_CARRIERS];
 	unsigned int nops;
 	bool last, fit, no_clamp;
 	unsigned int drop[SEG_DROPS];	/* lose the first n segments of this class */

@@ -126,8 +126,11 @@ static int hex(char c)
 	return -1;
 }
 
-/* raw=HEX: more bytes for the header, as they are */
-static bool raw_parse(struct service *s, int seg, const char *value)
+/*
+ * raw=HEX: more bytes for the header, as they are; own=HEX: what the client itself wrote, among its
+ * other options, whatever the balancer does with the segment
+ */
+static bool raw_parse(struct service *s, bool own, int seg, const char *value)
 {
 	uint8_t raw[OPTIONS_MAX];
 	unsigned int i, n = 0;
@@ -140,8 +143,8 @@ static bool raw_parse(struct service *s, int seg, const char *value)
 	for (i = 0; i < SEG_CARRIERS; i++) {
 		if (seg >= 0 && (int)i != seg)
 			continue;
-		memcpy(s->raw[i], raw, n);
-		s->raw_len[i] = n;
+		memcpy(own ? s->own[i] : s->raw[i], raw, n);
+		*(own ? &s->own_len[i] : &s->raw_len[i]) = n;
 	}
 	return true;
 }
@@ -159,8 +162,8 @@ static bool key_parse(struct service *s, char *key, char *value)
 	}
 	if (!strcmp(key, "claim"))
 		return claim_parse(s, dot ? (int)seg : -1, value);
-	if (!strcmp(key, "raw"))
-		return raw_parse(s, dot ? (int)seg : -1, value);
+	if (!strcmp(key, "raw") || !strcmp(key, "own"))
+		return raw_parse(s, !strcmp(key, "own"), dot ? (int)seg : -1, value);
 	if (!strcmp(key, "drop") && dot && number_parse(value, 1000, &n)) {
 		s->drop[seg] = n;
 		return true;

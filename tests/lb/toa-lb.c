@@ -103,6 +103,8 @@ static const char help[] =
 "    claim=A[:P]          claim this address (and port) instead of the client's; for one\n"
 "                         segment only: claim.syn=, claim.ack=, claim.data=. Once per family\n"
 "    raw=HEX              more option bytes as they are; raw.syn=, raw.ack=, raw.data=\n"
+"    own=HEX              option bytes that the client itself wrote, passed on like its others;\n"
+"                         own.syn=, own.ack=, own.data=\n"
 "    nops=N               N (0-3) NOPs before the option\n"
 "    at=start|end         before (default) or behind the segment's own options\n"
 "    room=drop|fit        SYN: always drop timestamps and SACK (default), or as needed\n"
