@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SEGMENTS "/sys/module/toa/parameters/segments"
+
 #define MPC "\x1e\x04\x01\x01"		/* MP_CAPABLE, version 1, HMAC-SHA256 */
 #define KEY_OF_CLIENT "\x01\x02\x03\x04\x05\x06\x07\x08"
 #define NONCE_OF_CLIENT "\x11\x12\x13\x14"
@@ -94,8 +96,8 @@ static const uint8_t *mptcp_option(const struct seg *seg, size_t len)
 
 static uint8_t server_key[KEY_LEN];
 
-/* A true MPTCP connection, with the option in the SYN or in the final ACK. Sets server_key. */
-static void mptcp_connect(const struct server *s, struct conn *c, int carried, bool in_ack)
+/* A true MPTCP connection, with options in the SYN and in the final ACK. Sets server_key. */
+static void mptcp_connect(const struct server *s, struct conn *c, int in_syn, int in_ack)
 {
 	struct opts syn = { .len = 0 }, ack = { .len = 0 };
 	const uint8_t *answer;
@@ -103,7 +105,7 @@ static void mptcp_connect(const struct server *s, struct conn *c, int carried, b
 
 	opt_raw(&syn, MPC, 4);
 	server_conn(s, c);
-	conn_syn(c, options(&syn, in_ack ? NONE : carried));
+	conn_syn(c, options(&syn, in_syn));
 	require(conn_synack(c, &seg));
 	answer = mptcp_option(&seg, MPC_SYNACK_LEN);
 	if (!answer)
@@ -112,7 +114,7 @@ static void mptcp_connect(const struct server *s, struct conn *c, int carried, b
 	opt_byte(&ack, 4, OPT_MPTCP, MPC_ACK_LEN, 1, 1);
 	opt_raw(&ack, KEY_OF_CLIENT, KEY_LEN);
 	opt_raw(&ack, server_key, KEY_LEN);
-	conn_ack(c, options(&ack, in_ack ? carried : NONE));
+	conn_ack(c, options(&ack, in_ack));
 }
 
 static bool is_mptcp(int fd)
@@ -144,7 +146,7 @@ static void cell(const void *arg)
 	mptcp_open(&s, t->kind);
 	if (!serves_mptcp())
 		test_skip("kernels before 6.1 show the balancer");
-	mptcp_connect(&s, &c, t->carried, t->in_ack);
+	mptcp_connect(&s, &c, t->in_ack ? NONE : t->carried, t->in_ack ? t->carried : NONE);
 	fd = server_accept(&s, &addr);
 	require(fd >= 0);
 	check(is_mptcp(fd));
@@ -159,6 +161,50 @@ static void cell(const void *arg)
 	reset(fd);
 	check(table_empties());
 	check(stats_balanced());
+}
+
+/* Whose word counts: the balancer wrote what is expected, its client the other. */
+struct word {
+	const char *name;
+	const char *segments;
+	int syn, ack, want;
+};
+
+static const struct word words[] = {
+	{ "forged 253 in the SYN, 200 in the ACK", "syn,ack,data", ONLY_V6, ONLY_V4, ONLY_V4 },
+	{ "forged 200 in the SYN, 253 in the ACK", "syn,ack,data", ONLY_V4, ONLY_V6, ONLY_V6 },
+	{ "segments=ack,data: forged 253 in the SYN", "ack,data", ONLY_V6, NONE, NONE },
+	{ "segments=syn: forged 200 in the ACK", "syn", ONLY_V6, ONLY_V4, ONLY_V6 },
+};
+
+enum { WORDS = sizeof(words) / sizeof(words[0]) };
+
+struct word_cell {
+	const struct word *word;
+	enum kind kind;
+};
+
+static void word(const void *arg)
+{
+	const struct word_cell *t = arg;
+	const char *addr = "nothing to accept";
+	struct server s;
+	struct conn c;
+	int fd;
+
+	mptcp_open(&s, t->kind);
+	if (!serves_mptcp())
+		test_skip("kernels before 6.1 show the balancer");
+	toa_set_both(false);
+	write_file(SEGMENTS, t->word->segments);
+	mptcp_connect(&s, &c, t->word->syn, t->word->ack);
+	fd = server_accept(&s, &addr);
+	toa_set_both(true);
+	write_file(SEGMENTS, "syn,ack,data\n");
+	require(fd >= 0);
+	check(is_mptcp(fd));
+	check_str(addr, expected(&s, &c, t->word->want));
+	check_str(peer_of(fd), expected(&s, &c, t->word->want));
 }
 
 /* A client that speaks plain TCP: the kernel falls back to it. */
@@ -215,8 +261,9 @@ static void again(const void *arg)
 	for (i = 0; i < 60; i++) {
 		struct conn c;
 		int fd, carried = i % CARRIED;
+		bool in_ack = i & 4 && carried != BOTH;
 
-		mptcp_connect(&s, &c, carried, i & 4 && carried != BOTH);
+		mptcp_connect(&s, &c, in_ack ? NONE : carried, in_ack ? carried : NONE);
 		fd = server_accept(&s, NULL);
 		require(fd >= 0);
 		check_str(peer_of(fd), expected(&s, &c, carried));
@@ -238,7 +285,7 @@ static void disconnects(const void *arg)
 	mptcp_open(&s, *(const enum kind *)arg);
 	if (!serves_mptcp())
 		test_skip("kernels before 6.1 show the balancer");
-	mptcp_connect(&s, &c, BOTH, false);
+	mptcp_connect(&s, &c, BOTH, NONE);
 	fd = server_accept(&s, NULL);
 	require(fd >= 0);
 	check_str(peer_of(fd), expected(&s, &c, BOTH));
@@ -324,7 +371,7 @@ static void joined(const void *arg)
 	mptcp_open(&s, t->kind);
 	if (!serves_mptcp())
 		test_skip("kernels before 6.1 show the balancer");
-	mptcp_connect(&s, &first, t->carried, false);
+	mptcp_connect(&s, &first, t->carried, NONE);
 	fd = server_accept(&s, NULL);
 	require(fd >= 0);
 	establish(&first);
@@ -348,6 +395,7 @@ int main(int argc, char **argv)
 {
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static struct cell cells[KINDS * CARRIED * 2];
+	static struct word_cell said[KINDS * WORDS];
 	int i;
 
 	for (i = 0; i < KINDS * CARRIED * 2; i++) {
@@ -361,6 +409,12 @@ int main(int argc, char **argv)
 			test_add(cell, &cells[i], "true MPTCP, %s in the %s, %s",
 				 carried_name[cells[i].carried], cells[i].in_ack ? "ACK" : "SYN",
 				 kind_name[cells[i].kind]);
+	for (i = 0; i < KINDS * WORDS; i++) {
+		said[i].word = &words[i / KINDS];
+		said[i].kind = i % KINDS;
+		test_add(word, &said[i], "true MPTCP, %s, %s", said[i].word->name,
+			 kind_name[said[i].kind]);
+	}
 	for (i = 0; i < KINDS * CARRIED * 2; i++)
 		test_add(plain, &cells[i], "plain client, %s in the %s, %s",
 			 carried_name[cells[i].carried], cells[i].in_ack ? "ACK" : "SYN",
