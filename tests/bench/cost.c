@@ -551,5 +551,5 @@ int main(int argc, char **argv)
 	if (!full)
 		rounds = ROUNDS_SHORT;
 	test_add(bench_all, argc > 2 ? argv[2] : "", "bench");
-	return bare_main("cost", 1, argv);
+	return bare_main("cost", "", 1, argv);
 }

@@ -455,7 +455,7 @@ static void mptcp_listener(const void *arg)
 	require(getsockname(s.fd, (struct sockaddr *)&sin, &len) == 0);
 	s.port = ntohs(sin.sin_port);
 	server_conn(&s, &c);
-	require(conn_open(&c, v6_opt(V6, 8765), v4_opt(V4, 4321)));
+	require(conn_open(&c, NULL, options(BOTH)));
 	fd = server_accept(&s, &addr);
 	require(fd >= 0);
 	check_str(addr, V4_TEXT);
