@@ -3,11 +3,26 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-all: ## build toa.ko for the running kernel (KDIR=... for another, DEBUG=1 for the log of decisions)
+all: | $(KDIR)/Makefile ## build toa.ko for the running kernel (KDIR=... for another, DEBUG=1 for the log of decisions)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(NO_BTF) modules
 
 # Some kernels' headers have what makes BTF: 600 kB of memory while the module is loaded, for nothing.
 NO_BTF = CONFIG_DEBUG_INFO_BTF_MODULES=
+
+# Without headers: one line that says what to install. (Kbuild looks for the kernel's compiler.)
+OS_RELEASE = /etc/os-release
+$(KDIR)/Makefile:
+	@release='$(patsubst /lib/modules/%/build,%,$(KDIR))'; \
+	test ! -r $(OS_RELEASE) || . $(OS_RELEASE); \
+	case "$$release $$ID $$ID_LIKE" in \
+	*/*) echo "TOA: KDIR=$(KDIR) has no headers of a kernel: it has no Makefile" ;; \
+	*debian*) echo "TOA: no headers of kernel $$release: apt-get install linux-headers-$$release" ;; \
+	*suse*) echo "TOA: no headers of kernel $$release: zypper install kernel-$${release##*-}-devel" ;; \
+	*uek*) echo "TOA: no headers of kernel $$release: dnf install kernel-uek-devel-$$release" ;; \
+	*rhel* | *fedora* | *centos*) \
+		echo "TOA: no headers of kernel $$release: dnf install kernel-devel-$$release (yum on 7)" ;; \
+	*) echo "TOA: no headers of kernel $$release: install the package that has them, as kernel-devel" ;; \
+	esac >&2; false
 
 clean: ## remove what was built
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
