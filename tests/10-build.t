@@ -122,10 +122,11 @@ prototypes() {
 	rm -rf "$tmp/headers"
 	run "$1: headers with other functions" eval '
 		changed net/inet_common.h inet_sock_destruct inet_getname && changed net/ipv6.h inet6_getname &&
-		changed net/tcp.h tcp_disconnect tcp_v4_syn_recv_sock tcp_check_req tcp_conn_request tcp_v4_conn_request'
+		changed net/tcp.h tcp_disconnect tcp_v4_syn_recv_sock tcp_check_req tcp_conn_request tcp_v4_conn_request \
+			tcp_rcv_established'
 	with_changed "$1"
 	for function in inet_sock_destruct tcp_disconnect inet_getname inet6_getname tcp_v4_syn_recv_sock \
-		tcp_check_req tcp_conn_request tcp_v4_conn_request; do
+		tcp_check_req tcp_conn_request tcp_v4_conn_request tcp_rcv_established; do
 		run "$1: $function() with other arguments: refused with a sentence" \
 			grep -m 1 "error: .*TOA: the arguments of $function() are not known" "$tmp/refused"
 	done
