@@ -27,7 +27,7 @@ bare_make() {
 
 # says TEXT: a build that fails has this in one line
 says() {
-	! make -C /mnt/toa >"$tmp/log" 2>&1 && grep -F -e "$1" "$tmp/log"
+	! make -C /mnt/toa >"$tmp/said" 2>&1 && grep -F -e "$1" "$tmp/said"
 }
 
 # What happens inside, with this tree at /mnt/toa. In a chroot uname names this machine's kernel: there is
@@ -53,7 +53,7 @@ inside() {
 
 	rm "/lib/modules/$release/build"
 	run "without headers make says so" says "apt-get install linux-headers-$release"
-	sed -n 's/^TOA: .*: \(apt-get .*\)$/\1 --reinstall/p' "$tmp/log" >"$tmp/command"
+	sed -n 's/^TOA: .*: \(apt-get .*\)$/\1 --reinstall/p' "$tmp/said" >"$tmp/command"
 	run "what it says helps: $(cat "$tmp/command")" sh -c "yes | $(cat "$tmp/command")"
 	run "make, again" make -C /mnt/toa
 }
