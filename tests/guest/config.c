@@ -384,7 +384,7 @@ static const struct value values[] = {
 	{ "both", "last", NULL },
 	{ "late", "2", NULL },
 	{ "late", "", NULL },
-	{ "late", "data", NULL },
+	{ "late", "maybe", NULL },
 	{ "pick", "", NULL },
 	{ "pick", "1", NULL },
 	{ "pick", "First", NULL },
