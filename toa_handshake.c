@@ -17,6 +17,8 @@
 enum {
 	/* No request lives that long: 63 s, by default, or minutes under TCP_DEFER_ACCEPT. */
 	SLOT_MAX_AGE_SECONDS = 1024,
+	/* Most are abandoned by then: as long as the kernel waits by default. */
+	SLOT_YOUNG_SECONDS = 64,
 	FLOW_WORDS_V4 = 5,
 	FLOW_WORDS_V6 = 11,
 };
@@ -82,7 +84,7 @@ static void release_locked(struct toa_slot *slot)
  * Replaces what is kept for the same handshake.
  *
  * Context: any; takes slots_lock.
- * Return: true if another handshake was forgotten for it.
+ * Return: true if another handshake was forgotten for it that may still be under way.
  */
 bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs)
 {
@@ -98,9 +100,10 @@ bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addr
 	slot = find_locked(bucket, flow);
 	if (!slot) {
 		slot = list_first_entry(&order, struct toa_slot, order);
-		evicted = !hlist_unhashed(&slot->chain);
-		if (evicted)
+		if (!hlist_unhashed(&slot->chain)) {
+			evicted = toa_seconds() - slot->born <= SLOT_YOUNG_SECONDS;
 			release_locked(slot);
+		}
 		slot->flow = *flow;
 		hlist_add_head(&slot->chain, bucket);
 		count(flow->isn, 1);

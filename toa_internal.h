@@ -271,7 +271,7 @@ enum toa_hook {
 	TOA_HOOK_MPTCP,
 	/* Attached while the parameter late= asks for it. */
 	TOA_HOOK_LATE,
-	/* Attached by toa_hook_defer(), called from the next ones: those are detached before it. */
+	/* Attached by toa_hook_defer(), called from the next ones only: detached before it. */
 	TOA_HOOK_DEFERRED,
 	TOA_HOOK_SYN,
 	/* Before 3.17, in place of the one above. */

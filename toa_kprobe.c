@@ -214,10 +214,11 @@ static unsigned long missed_before[TOA_HOOK_COUNT];
  */
 int toa_kprobe_attach(enum toa_hook hook)
 {
+	unsigned long missed = toa_kprobe_missed(hook);
 	struct kretprobe *rp = &probes[hook];
 
-	missed_before[hook] = toa_kprobe_missed(hook);
 	memset(rp, 0, sizeof(*rp));
+	missed_before[hook] = missed;
 	rp->kp.symbol_name = toa_hook_symbol[hook];
 	rp->kp.offset = TOA_KPROBE_OFFSET;
 	if (handlers[hook].entry) {

@@ -13,7 +13,7 @@
 #else
 #include <string.h>
 #define READ_ONCE(x) (x)
-#define noinline __attribute__((noinline))
+#define noinline
 #endif
 
 /* Kinds of RFC 9293; the first two have no length byte. */
@@ -302,9 +302,10 @@ struct toa_option_counts toa_option_parse(const struct toa_option_rules *rules, 
 		at += at[1];
 	}
 	counts.refused = !!(refused & TOA_HAVE_V4) + !!(refused & TOA_HAVE_V6);
-	/* Those that are refused are among the differing ones. */
-	if (count > 1)
-		counts.overruled = differing(rules, opt, len, syn, sender_port, out) -
-				   counts.refused;
+	if (count > 1) {
+		count = differing(rules, opt, len, syn, sender_port, out);
+		/* Those that are refused are among these, unless @rules have changed meanwhile. */
+		counts.overruled = count - counts.refused * (count >= counts.refused);
+	}
 	return counts;
 }

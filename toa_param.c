@@ -84,7 +84,7 @@ unsigned int toa_segments __read_mostly = TOA_SEGMENTS_ALL;
 static int set_kinds(const char *val, const struct kernel_param *kp)
 {
 	static const char must_be[] =
-		"kinds of TCP options with commas, none of the kernel's 0-5,8,19,29,30,34,172,174 (29 may be in opt_hostid and opt_bare)";
+		"kinds of TCP options with commas, none of the kernel's 0-5,8,19,29,30,34,172,174";
 	const u8 use = (unsigned long)kp->arg;
 	u8 kinds[ARRAY_SIZE(toa_option_rules.of)], *of = toa_option_rules.of;
 	unsigned int i;

@@ -150,8 +150,11 @@ static u8 overruled(const struct toa_addrs *earlier, const struct toa_addrs *lat
 	return count;
 }
 
-/* Keep what a segment said until its handshake completes, in place of what earlier ones said. */
-static noinline void keep(const struct sock *listener, const struct sk_buff *skb, u32 isn,
+/*
+ * Keep what a segment said until its handshake completes, in place of what earlier ones said.
+ * Returns true if another handshake was forgotten for it that may still be under way.
+ */
+static noinline bool keep(const struct sock *listener, const struct sk_buff *skb, u32 isn,
 			  const struct toa_addrs *addrs)
 {
 	struct toa_addrs earlier __uninitialized;
@@ -168,9 +171,7 @@ static noinline void keep(const struct sock *listener, const struct sk_buff *skb
 		count_overruled(skb, count);
 	if (!addrs->have && slot)
 		toa_handshake_release(slot, isn);
-	/* A handshake that was forgotten may send its SYN again: it is to be seen then. */
-	if (addrs->have && toa_handshake_put(&flow, addrs))
-		toa_hook_defer();
+	return addrs->have && toa_handshake_put(&flow, addrs);
 }
 
 /**
@@ -184,8 +185,9 @@ void toa_syn(const struct sock *listener, const struct sk_buff *skb)
 
 	if (!toa_syn_slots)
 		return;
-	if (read_segment(skb, &addrs))
-		keep(listener, skb, ntohl(tcp_hdr(skb)->seq), &addrs);
+	/* A handshake that was forgotten may send its SYN again: it is to be seen then. */
+	if (read_segment(skb, &addrs) && keep(listener, skb, ntohl(tcp_hdr(skb)->seq), &addrs))
+		toa_hook_defer();
 }
 
 /**
@@ -193,7 +195,8 @@ void toa_syn(const struct sock *listener, const struct sk_buff *skb)
  * @listener: the socket
  * @skb:      the SYN
  *
- * What is kept of the handshake stays: it may be what a later segment said.
+ * What is kept of the handshake stays: it may be what a later segment said. (That a later one named
+ * nobody is not kept.)
  */
 void toa_syn_again(const struct sock *listener, const struct sk_buff *skb)
 {
@@ -277,7 +280,7 @@ void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
  * @skb:      the ACK
  * @req:      the request
  *
- * It counts as if the SYN had said it: the data that completes the handshake comes later.
+ * It replaces what the SYN said: the data that completes the handshake comes later.
  */
 void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
 		      const struct request_sock *req)
@@ -350,7 +353,10 @@ void toa_child_end(const struct sock *child, const bool *own_req, const struct t
  * Behind the handshake: tcp_rcv_established(), while the parameter late= asks for it.
  */
 
-/* Could the kernel take the segment for one of this connection that nobody can have guessed? */
+/*
+ * Does the segment belong to the connection, as far as its numbers tell? One that has come before,
+ * or was overtaken, does too.
+ */
 static bool in_window(const struct tcp_sock *tp, const struct sk_buff *skb)
 {
 	const u32 first = tp->rcv_nxt - toa_bytes_received(tp);

@@ -78,7 +78,7 @@ static inline void toa_check_req(const struct sock *listener, const struct sk_bu
 
 	if (listener->sk_state != TCP_LISTEN || th->doff <= 5)
 		return;
-	if (flags == TCP_FLAG_SYN && TCP_SKB_CB(skb)->seq == isn)
+	if (flags == TCP_FLAG_SYN && TCP_SKB_CB(skb)->seq == isn && !toa_req_taken(req))
 		toa_syn_again(listener, skb);
 	if (flags == TCP_FLAG_ACK &&
 	    toa_req_timeouts(req) < inet_csk(listener)->icsk_accept_queue.rskq_defer_accept &&

@@ -531,8 +531,8 @@ static void entry_put(struct toa_entry *e, const struct sock *sk)
 }
 
 /**
- * toa_table_insert() - remember the real client of a new connection
- * @sk:    the new socket, locked, not yet seen by any other
+ * toa_table_insert() - remember the real client of a connection
+ * @sk:    its socket, locked; new, and not yet seen by any other, unless it is late
  * @ipv4:  it is an IPv4 connection, whatever the socket's family
  * @addrs: its addresses, at least one
  *

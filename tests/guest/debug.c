@@ -204,7 +204,8 @@ int main(int argc, char **argv)
 		  ": 1 other address(es) than the one that counts", 1 },
 		{ "segment that is not the balancer's", true, "ack\n",
 		  ": not one of segments=, ignored", 1 },
-		{ "balancer's segments only", false, "syn\n", ": not one of segments=, ignored", 1 },
+		{ "balancer's segments only", false, "syn\n",
+		  ": not one of segments=, ignored", 1 },
 		{ "nothing to ignore", true, "syn\n", ": not one of segments=, ignored", 0 },
 	};
 	unsigned int i;

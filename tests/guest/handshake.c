@@ -216,8 +216,8 @@ static void retransmitted(const void *arg)
 }
 
 /*
- * The same where the module sees the SYN that comes again: it is believed, but what is known already
- * stays.
+ * The same where the module sees the SYN that comes again: it is believed, but what is known
+ * already stays.
  */
 static void retransmitted_seen(const void *arg)
 {

@@ -530,13 +530,12 @@ static void name(const struct kind_of_conn *k, const struct words *w,
 	sent->have6 = w->v6;
 	sent->port4 = port_of(w->v4, client);
 	sent->port6 = port_of(w->v6, client);
-	if (w->v4 != CLIENT) {
+	if (w->v4 != CLIENT)
 		inet_pton(AF_INET, w->v4 == CLAIMED ? "203.0.113.99" : FORGED_V4, &sent->v4);
-	} else if (k->way == SNAT) {
+	else if (k->way == SNAT)
 		sent->v4 = sin->sin_addr;
-	} else {
+	else
 		inet_pton(AF_INET, "192.0.2.64", &sent->v4);
-	}
 	if (w->v6 != CLIENT) {
 		inet_pton(AF_INET6, w->v6 == CLAIMED ? "2001:db8:bad::99" : FORGED_V6, &sent->v6);
 	} else if (k->way == SNAT) {

@@ -303,8 +303,10 @@ static void disagree(const void *arg)
 		opt_v6(&syn, V6, 1);
 		v6 = "[" V6 "]:1";
 	}
-	if (t->ack_v4 || t->ack_v6)
-		v4 = v6 = NULL;
+	if (t->ack_v4 || t->ack_v6) {
+		v4 = NULL;
+		v6 = NULL;
+	}
 	if (t->ack_v4) {
 		opt_v4(&ack, V4, t->same ? 1 : 2);
 		v4 = t->same ? V4 ":1" : V4 ":2";

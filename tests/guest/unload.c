@@ -773,6 +773,67 @@ static bool put_late(const char *value)
 	return good;
 }
 
+/*
+ * A handshake is forgotten for another while the module unloads: at that, the hook for SYNs that
+ * come again is attached. It must not be, once the module is going; else the next handshake runs
+ * into what is left of it.
+ */
+struct late_ack {
+	struct conn c;
+	unsigned int delay_us;
+};
+
+static void *sends_ack(void *arg)
+{
+	const struct late_ack *a = arg;
+	struct opts o = { .len = 0 };
+	struct conn c = a->c;
+
+	usleep(a->delay_us);
+	conn_ack(&c, opt_v4(&o, "198.51.100.7", 4321));
+	return NULL;
+}
+
+static void forgets(const void *arg)
+{
+	const struct mechanism *m = arg;
+	char params[64];
+	int i, k;
+
+	load_or_skip(m);
+	must_unload();
+	snprintf(params, sizeof(params), "syn_slots=1 %s", m->params);
+	for (i = 0; i < 12; i++) {
+		struct late_ack acks[2];
+		pthread_t threads[2];
+		struct conn first, next;
+		struct server s;
+
+		check_str(error_name(-toa_load(params)), error_name(0));
+		server_open(&s, INET, 0);
+		server_conn(&s, &first);
+		conn_syn(&first, NULL);
+		require(conn_synack(&first, NULL));
+		for (k = 0; k < 2; k++) {
+			server_conn(&s, &acks[k].c);
+			conn_syn(&acks[k].c, NULL);
+			require(conn_synack(&acks[k].c, NULL));
+			acks[k].delay_us = 2000 + i * 40000;
+		}
+		/* From now on the queue is full. */
+		conn_ack(&first, NULL);
+		for (k = 0; k < 2; k++)
+			start(&threads[k], sends_ack, &acks[k]);
+		must_unload();
+		for (k = 0; k < 2; k++)
+			pthread_join(threads[k], NULL);
+		usleep(20000);
+		server_open(&s, INET, 5);
+		server_conn(&s, &next);
+		check(conn_open(&next, NULL, NULL));
+	}
+}
+
 static void *toggling(void *arg)
 {
 	struct toggler *t = arg;
@@ -879,6 +940,7 @@ int main(int argc, char **argv)
 		test_add(probes_after, m, "others' probes after the load, %s", m->name);
 		test_add(never_fail, m, "other sockopts never fail, %s", m->name);
 		test_add(under_traffic, m, "loads and unloads under traffic, %s", m->name);
+		test_add(forgets, m, "a handshake is forgotten meanwhile, %s", m->name);
 		test_add(late_toggled, m, "late switched on and off under traffic, %s", m->name);
 	}
 	return bare_main("unload", "both=1", argc, argv);

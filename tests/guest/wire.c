@@ -428,7 +428,8 @@ int main(int argc, char **argv)
 		{ 0, BOTH, V6, 0, "both in the SYN, another 253 in the ACK", false },
 		{ 0, BOTH_V6_FIRST, NONE, 0, "both in the SYN only, 253 first", false },
 		{ 0, NONE, BOTH_V6_FIRST, 0, "both in the final ACK only, 253 first", false },
-		{ 0, BOTH_V6_FIRST, BOTH, 0, "both in SYN and ACK, each with another first", false },
+		{ 0, BOTH_V6_FIRST, BOTH, 0, "both in SYN and ACK, each with another first",
+		  false },
 	};
 	static const struct ways data_ways[] = {
 		{ 0, NONE, 0, NONE, "no option", false },
@@ -446,7 +447,8 @@ int main(int argc, char **argv)
 		{ 0, BOTH, BOTH, NONE, "both in SYN and ACK that disagree, the ACK wins", false },
 		{ 0, V4, V6, NONE, "option 200 in the SYN, 253 in the ACK, the ACK wins", false },
 		{ 0, NONE, BOTH, BOTH, "both in ACK and data that disagree, the data wins", false },
-		{ 0, V4, V4, V6, "option 200 in SYN and ACK, 253 in first data, the data wins", false },
+		{ 0, V4, V4, V6, "option 200 in SYN and ACK, 253 in first data, the data wins",
+		  false },
 	};
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const struct ways cookie_ways[] = {
@@ -488,7 +490,8 @@ int main(int argc, char **argv)
 		{ "behind MSS, SACK, window scale",
 		  { 2, 4, 5, 180, 4, 2, 1, 3, 3, 7 }, 10, V6, true, false },
 		{ "behind all of Linux's",
-		  { 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7 }, 20, V6, true, false },
+		  { 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7 }, 20, V6, true,
+		  false },
 		{ "behind 12 NOPs", { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 }, 12, BOTH, true, false },
 	};
 	enum { PLACES = sizeof(places) / sizeof(places[0]) };

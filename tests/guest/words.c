@@ -66,10 +66,12 @@ static const struct rule rules[] = {
 	  BYTES(253, 20, CLIENT6), .v6 = CLIENT6_ADDR, .disagree = 1 },
 	{ "forged 200 in the SYN, 200 behind it", "", BYTES(200, 8, FORGED4),
 	  BYTES(200, 8, CLIENT4), .v4 = CLIENT4_ADDR, .disagree = 1 },
-	{ "the same 200 in both", "", BYTES(200, 8, CLIENT4), BYTES(200, 8, CLIENT4), .v4 = CLIENT4_ADDR },
+	{ "the same 200 in both", "", BYTES(200, 8, CLIENT4), BYTES(200, 8, CLIENT4),
+	  .v4 = CLIENT4_ADDR },
 	{ "forged 253 behind 200", "", BYTES(), BYTES(200, 8, CLIENT4, 253, 20, FORGED6),
 	  .v4 = CLIENT4_ADDR, .disagree = 1 },
-	{ "forged 200 behind 253", "", BYTES(), BYTES(253, 20, CLIENT6, 200, 8, FORGED4), .v6 = CLIENT6_ADDR, .disagree = 1 },
+	{ "forged 200 behind 253", "", BYTES(), BYTES(253, 20, CLIENT6, 200, 8, FORGED4),
+	  .v6 = CLIENT6_ADDR, .disagree = 1 },
 	{ "forged 254 length 20 behind 254 length 8", "opt_ipv4=254 opt_ipv6=254", BYTES(),
 	  BYTES(254, 8, CLIENT4, 254, 20, FORGED6), .v4 = CLIENT4_ADDR, .disagree = 1 },
 	{ "forged 254 behind 254", "opt_ipv4=254", BYTES(),
@@ -106,7 +108,8 @@ static const struct rule rules[] = {
 	{ "opt_bare: 28 length 6 behind the SYN", "opt_bare=28", BYTES(),
 	  BYTES(28, 6, 0xc6, 0x33, 0x64, 0x17), .v4 = CLIENT4_ADDR, .port = BALANCERS_PORT },
 	{ "opt_bare: 28 length 18 behind the SYN", "opt_bare=28", BYTES(),
-	  BYTES(28, 18, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x23), .v6 = CLIENT6_ADDR, .port = BALANCERS_PORT },
+	  BYTES(28, 18, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x23),
+	  .v6 = CLIENT6_ADDR, .port = BALANCERS_PORT },
 	{ "opt_bare: 28 length 6 in the SYN", "opt_bare=28", BYTES(28, 6, 0xc6, 0x33, 0x64, 0x17),
 	  BYTES(), .v4 = CLIENT4_ADDR, .port = BALANCERS_PORT },
 	{ "28 length 6 without opt_bare", "opt_hostid=28 opt_ipv4=28", BYTES(),
@@ -137,8 +140,8 @@ static const struct rule rules[] = {
 	{ "both=1: 253 and 200 in the SYN", "both=1", BYTES(253, 20, CLIENT6, 200, 8, CLIENT4),
 	  BYTES(), .v4 = CLIENT4_ADDR, .v6 = CLIENT6_ADDR },
 	{ "both=1: 200, 253 and a forged 200", "both=1", BYTES(),
-	  BYTES(200, 8, CLIENT4, 253, 20, CLIENT6, 200, 8, FORGED4), .v4 = CLIENT4_ADDR, .v6 = CLIENT6_ADDR,
-	  .disagree = 1 },
+	  BYTES(200, 8, CLIENT4, 253, 20, CLIENT6, 200, 8, FORGED4), .v4 = CLIENT4_ADDR,
+	  .v6 = CLIENT6_ADDR, .disagree = 1 },
 	{ "both=1: forged 253 in the SYN, 200 behind it", "both=1", BYTES(253, 20, FORGED6),
 	  BYTES(200, 8, CLIENT4), .v4 = CLIENT4_ADDR, .disagree = 1 },
 	{ "both=1: two in the SYN, another 253 behind it", "both=1",
@@ -456,7 +459,8 @@ static void forgotten(const void *arg)
 
 static const struct opts *client_opt(enum kind kind)
 {
-	return kind_v6(kind) ? v6_opt(CLIENT6_ADDR, CLIENT_PORT) : v4_opt(CLIENT4_ADDR, CLIENT_PORT);
+	return kind_v6(kind) ? v6_opt(CLIENT6_ADDR, CLIENT_PORT) :
+			       v4_opt(CLIENT4_ADDR, CLIENT_PORT);
 }
 
 static const struct rule *shown(enum kind kind)
@@ -707,6 +711,34 @@ static void late_deferred(const void *arg)
 	check(data_reads(fd, "first"));
 }
 
+/* Behind a Fast Open handshake too; but not the ACK that ends it. */
+static void late_fast_open(const void *arg)
+{
+	int queue = 16, fd, err;
+	struct server s;
+	struct conn c;
+
+	configure("late=1");
+	server_open(&s, *(const enum kind *)arg, 5);
+	write_file(SYSCTL "tcp_fastopen", "0x203");
+	err = setsockopt(s.fd, IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof(queue)) ? errno : 0;
+	server_conn(&s, &c);
+	conn_send(&c, F_SYN, c.isn, 0, NULL, "first", 5);
+	c.snd_nxt = c.isn + 6;
+	fd = err ? -1 : server_accept(&s, NULL);
+	write_file(SYSCTL "tcp_fastopen", "1");
+	if (err)
+		test_skip("this kernel has no Fast Open (%s)", error_name(err));
+	require(fd >= 0);
+	check(data_reads(fd, "first"));
+	require(conn_synack(&c, NULL));
+	conn_ack(&c, client_opt(s.kind));
+	check_rule(&s, &c, fd, &nobody);
+	conn_data(&c, client_opt(s.kind), "second");
+	check(data_reads(fd, "second"));
+	check_rule(&s, &c, fd, shown(s.kind));
+}
+
 /* Connections that this host makes have no client: whoever answers may write what he likes. */
 static void late_outgoing(const void *arg)
 {
@@ -793,6 +825,7 @@ int main(int argc, char **argv)
 	add_kinds(late_not, "late: not if switched off, not from others, not elsewhere");
 	add_kinds(late_refused, "late: not an address that nobody may claim");
 	add_kinds(late_deferred, "late: accept of a deferred listener");
+	add_kinds(late_fast_open, "late: data behind a Fast Open handshake");
 	add_kinds(late_outgoing, "late: not for connections that this host makes");
 	return toa_main("words", "", argc, argv);
 }

@@ -91,7 +91,8 @@ static const struct wire_case wire_cases[] = {
 	{ "200 behind Linux's SYN", LINUX_SYN SNAT, IS_SNAT },
 	{ "253 behind Linux's SYN", LINUX_SYN NAT64, IS_NAT64 },
 	{ "200 before Linux's SYN", SNAT LINUX_SYN, IS_SNAT },
-	{ "200 before and 253 behind Linux's ACK", SNAT LINUX_ACK NAT64, IS_SNAT, IS_NAT64, .both = 1 },
+	{ "200 before and 253 behind Linux's ACK", SNAT LINUX_ACK NAT64, IS_SNAT, IS_NAT64,
+	  .both = 1 },
 	{ "253 behind Linux's ACK", LINUX_ACK NAT64, IS_NAT64 },
 	{ "200 behind Windows's SYN", WINDOWS_SYN SNAT, IS_SNAT },
 	{ "Linux's SYN, nothing of ours", LINUX_SYN, NOTHING },
@@ -113,16 +114,20 @@ static const struct wire_case wire_cases[] = {
 
 	{ "both kinds, 200 first", SNAT NAT64, IS_SNAT, IS_NAT64, .both = 1 },
 	{ "both kinds, 253 first", NAT64 SNAT, IS_SNAT, IS_NAT64, .both = 1 },
-	{ "both kinds with others between", NOP SNAT SACK_OK NOP NAT64 NOP, IS_SNAT, IS_NAT64, .both = 1 },
+	{ "both kinds with others between", NOP SNAT SACK_OK NOP NAT64 NOP, IS_SNAT, IS_NAT64,
+	  .both = 1 },
 
 	{ "200 twice: the first counts", SNAT SNAT_2, IS_SNAT, .overruled = 1 },
 	{ "253 twice: the first counts", NAT64 NAT64_2, IS_NAT64, .overruled = 1 },
 	{ "200 twice, in the other order", SNAT_2 SNAT, IS_SNAT_2, .overruled = 1 },
 	{ "253 twice, in the other order", NAT64_2 NAT64, IS_NAT64_2, .overruled = 1 },
-	{ "200 twice around a 253", SNAT NAT64 SNAT_2, IS_SNAT, IS_NAT64, .both = 1, .overruled = 1 },
+	{ "200 twice around a 253", SNAT NAT64 SNAT_2, IS_SNAT, IS_NAT64, .both = 1,
+	  .overruled = 1 },
 
-	{ "a refused 200, then a good one: the first decides", SNAT_LO SNAT, .refused = 1, .overruled = 1 },
-	{ "a refused 253, then a good one: the first decides", NAT64_LO NAT64, .refused = 1, .overruled = 1 },
+	{ "a refused 200, then a good one: the first decides", SNAT_LO SNAT, .refused = 1,
+	  .overruled = 1 },
+	{ "a refused 253, then a good one: the first decides", NAT64_LO NAT64, .refused = 1,
+	  .overruled = 1 },
 	{ "a good 200, then a refused one: overruled", SNAT SNAT_LO, IS_SNAT, .overruled = 1 },
 	{ "a good 253, then a refused one: overruled", NAT64 NAT64_LO, IS_NAT64,
 	  .overruled = 1 },
@@ -158,7 +163,7 @@ static const struct wire_case wire_cases[] = {
 	  .both = 1, .last = 1 },
 	{ "last of each family, one refused", SNAT NAT64 SNAT_LO, IS_NAT64, .refused = 1,
 	  .overruled = 1, .both = 1, .last = 1 },
-	{ "each family, its first", NAT64 SNAT SNAT_2 , IS_SNAT, IS_NAT64, .overruled = 1,
+	{ "each family, its first", NAT64 SNAT SNAT_2, IS_SNAT, IS_NAT64, .overruled = 1,
 	  .both = 1 },
 
 	{ "200 with length 7 is another option", "c8 07 d4 31 cb 00 71 ", NOTHING },
@@ -649,7 +654,7 @@ static void test_every_byte(void)
 /* @bytes: one option, or several; @v4, @v6 as in &struct wire_case, and the kinds that said so */
 struct uses_case {
 	const char *name;
-	const char *ipv4, *ipv6, *hostid;	/* as the parameters; with bare, hostid is opt_bare */
+	const char *ipv4, *ipv6, *hostid;	/* as the parameters; @bare: opt_bare */
 	const char *bytes;
 	const char *v4;
 	unsigned int v4_port, v4_kind;
@@ -695,13 +700,15 @@ static const struct uses_case uses_cases[] = {
 	  "1c 14 d4 31 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09 ", NOTHING },
 	{ "28 length 7 not configured", "200", "253", "", HOST_V4 HOST_V6, NOTHING },
 	{ "200 length 20 for IPv4 only", "200", "253", "", V6_200, NOTHING },
-	{ "200 length 20 in both lists", "200", "200", "", V6_200 SNAT, IS_V4(200), IS_V6(200), .both = 1 },
+	{ "200 length 20 in both lists", "200", "200", "", V6_200 SNAT, IS_V4(200), IS_V6(200),
+	  .both = 1 },
 	{ "253 length 8 for IPv6 only", "200", "253", "", V4_253, NOTHING },
 	{ "253 length 20 for IPv4 only", "253", "", "", NAT64, NOTHING },
 	{ "254 not configured", "200", "253", "", V4_254 V6_254, NOTHING },
 	{ "200 not configured", "254", "253", "", SNAT NAT64, IS_V6(253) },
 	{ "nothing configured", "", "", "", SNAT NAT64 V4_254 HOST_V4, NOTHING },
-	{ "of two kinds the first counts", "200,254", "253", "", V4_254 SNAT_2, IS_V4(254), .overruled = 1 },
+	{ "of two kinds the first counts", "200,254", "253", "", V4_254 SNAT_2, IS_V4(254),
+	  .overruled = 1 },
 	{ "of two kinds the first counts, refused", "200,254", "253", "", SNAT_LO V4_254,
 	  .refused = 1, .overruled = 1 },
 	{ "a host id before an address with a port", "200", "253", "28", HOST_V4 SNAT_2,
@@ -788,8 +795,8 @@ static void test_uses(void)
 		expect(c->v4, c->v4_port, c->v6, c->v6_port, &expected);
 		expected.v4_kind = c->v4_kind;
 		expected.v6_kind = c->v6_kind;
-		report(gives_with(&uses, !c->not_syn, bytes, len, &expected, want), "configured, %s",
-		       c->name);
+		report(gives_with(&uses, !c->not_syn, bytes, len, &expected, want),
+		       "configured, %s", c->name);
 	}
 }
 
@@ -879,7 +886,8 @@ static void test_lists(void)
 	       "list '29' is accepted for bare addresses");
 	report(!toa_option_list("28,29", TOA_USE_HOSTID, kinds) && kinds[29],
 	       "list '28,29' is accepted for host ids");
-	report(toa_option_list("30", TOA_USE_BARE, kinds), "list '30' is refused for bare addresses");
+	report(toa_option_list("30", TOA_USE_BARE, kinds),
+	       "list '30' is refused for bare addresses");
 }
 
 /* What is taken for Linux's usual options must be just these: every byte with every value. */
