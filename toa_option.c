@@ -49,9 +49,8 @@ static int is_kernels(unsigned int kind)
  */
 static int is_kernels_experiment(const __u8 *opt, int syn)
 {
-	return opt[0] == OPT_EXP &&
-	       ((syn && memcmp(opt + 2, "\xf9\x89", 2) == 0) ||	/* Fast Open, old form */
-		memcmp(opt + 2, "\xe2\xd4\xc3\xd9", 4) == 0);	/* SMC */
+	return (syn && memcmp(opt + 2, "\xf9\x89", 2) == 0) ||	/* Fast Open, old form */
+	       memcmp(opt + 2, "\xe2\xd4\xc3\xd9", 4) == 0;	/* SMC */
 }
 
 /*
@@ -185,29 +184,43 @@ static __always_inline unsigned int has(unsigned int use, const __u8 *opt, int s
 		 (len == LEN_HOSTID_V6 && use & TOA_USE_HOSTID) ||
 		 (len == LEN_BARE_V6 && use & TOA_USE_BARE))
 		have = TOA_HAVE_V6;
-	return have && !is_kernels_experiment(opt, syn) ? have : 0;
+	return opt[0] == OPT_EXP && have && is_kernels_experiment(opt, syn) ? 0 : have;
+}
+
+static __always_inline const __u8 *address_in(unsigned int have, const __u8 *opt)
+{
+	return opt + opt[1] - (have == TOA_HAVE_V4 ? 4 : 16);
+}
+
+/* The port of an option, or the sender's if it has none. */
+static __always_inline __be16 port_in(const __u8 *opt, __be16 sender_port)
+{
+	__be16 port;
+
+	if (opt[1] != LEN_V4 && opt[1] != LEN_V6)
+		return sender_port;
+	memcpy(&port, opt + 2, sizeof(port));
+	return port;
 }
 
 /* Take an option's address; false if nobody may claim it. */
 static __always_inline int take(unsigned int have, const __u8 *opt, __be16 sender_port,
 				struct toa_addrs *out)
 {
-	const unsigned int len = opt[1];
-	const __u8 *addr = opt + len - (have == TOA_HAVE_V4 ? 4 : 16);
+	const __u8 *addr = address_in(have, opt);
+	const __be16 port = port_in(opt, sender_port);
 
-	if (len == LEN_V4 || len == LEN_V6)
-		memcpy(&sender_port, opt + 2, sizeof(sender_port));
 	if (have == TOA_HAVE_V4) {
 		if (!v4_claimable(addr))
 			return 0;
 		memcpy(&out->v4_addr, addr, sizeof(out->v4_addr));
-		out->v4_port = sender_port;
+		out->v4_port = port;
 		out->v4_kind = opt[0];
 	} else {
 		if (!v6_claimable(addr))
 			return 0;
 		memcpy(&out->v6_addr, addr, sizeof(out->v6_addr));
-		out->v6_port = sender_port;
+		out->v6_port = port;
 		out->v6_kind = opt[0];
 	}
 	return 1;
@@ -217,14 +230,14 @@ static __always_inline int take(unsigned int have, const __u8 *opt, __be16 sende
 static int differs(unsigned int have, const __u8 *opt, __be16 sender_port,
 		   const struct toa_addrs *counts)
 {
-	struct toa_addrs addrs;
+	const __u8 *addr = address_in(have, opt);
+	const __be16 port = port_in(opt, sender_port);
 
-	if (!(counts->have & have) || !take(have, opt, sender_port, &addrs))
+	if (!(counts->have & have))
 		return 1;
 	if (have == TOA_HAVE_V4)
-		return addrs.v4_addr != counts->v4_addr || addrs.v4_port != counts->v4_port;
-	return memcmp(&addrs.v6_addr, &counts->v6_addr, sizeof(addrs.v6_addr)) ||
-	       addrs.v6_port != counts->v6_port;
+		return memcmp(addr, &counts->v4_addr, 4) || port != counts->v4_port;
+	return memcmp(addr, &counts->v6_addr, 16) || port != counts->v6_port;
 }
 
 /* Go to the next option that names somebody; returns its family, or 0. */
@@ -303,7 +316,7 @@ struct toa_option_counts toa_option_parse(const struct toa_option_rules *rules, 
 	}
 	counts.refused = !!(refused & TOA_HAVE_V4) + !!(refused & TOA_HAVE_V6);
 	if (count > 1) {
-		count = differing(rules, opt, len, syn, sender_port, out);
+		count = differing(rules, opt, at + left - opt, syn, sender_port, out);
 		/* Those that are refused are among these, unless @rules have changed meanwhile. */
 		counts.overruled = count - counts.refused * (count >= counts.refused);
 	}

@@ -305,7 +305,8 @@ static void report_stored(const struct sock *child, const struct toa_addrs *addr
 }
 
 /* Put a connection's addresses into the table. Returns false if there is no room. */
-static bool store(const struct sock *sk, const struct sk_buff *skb, const struct toa_addrs *addrs)
+static __always_inline bool store(const struct sock *sk, const struct sk_buff *skb,
+				  const struct toa_addrs *addrs)
 {
 	bool stored = toa_table_insert(sk, toa_is_ipv4(skb), addrs);
 
