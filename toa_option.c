@@ -257,9 +257,9 @@ static noinline unsigned int next_claim(const struct toa_option_rules *rules, co
 }
 
 /* How many options of a segment name somebody else than those that count? */
-static unsigned int differing(const struct toa_option_rules *rules, const __u8 *opt,
-			      unsigned int len, int syn, __be16 sender_port,
-			      const struct toa_addrs *counts)
+static noinline unsigned int differing(const struct toa_option_rules *rules, const __u8 *opt,
+				       unsigned int len, int syn, __be16 sender_port,
+				       const struct toa_addrs *counts)
 {
 	unsigned int count = 0, have;
 
