@@ -163,29 +163,24 @@ module_param_cb(pick, &pick_ops, NULL, 0644);
 __MODULE_PARM_TYPE(pick, "charp");
 MODULE_PARM_DESC(pick, "Which of several options in a segment counts: first, or last behind balancers that each put their own in front (default first)");
 
+static bool both;
+
 static int set_both(const char *val, const struct kernel_param *kp)
 {
-	bool both;
-	struct kernel_param to_both = { .name = kp->name, .arg = &both };
-	int err = toa_param_set_bool(val, &to_both);
+	int err = toa_param_set_bool(val, kp);
 
 	if (!err)
 		WRITE_ONCE(toa_option_rules.both, both);
 	return err;
 }
 
-static int get_both(char *buf, const struct kernel_param *kp)
-{
-	return scnprintf(buf, PAGE_SIZE, "%c\n", toa_option_rules.both ? 'Y' : 'N');
-}
-
 static const struct kernel_param_ops both_ops = {
 	TOA_PARAM_NOARG
 	.set = set_both,
-	.get = get_both,
+	.get = param_get_bool,
 };
 
-module_param_cb(both, &both_ops, NULL, 0644);
+module_param_cb(both, &both_ops, &both, 0644);
 __MODULE_PARM_TYPE(both, "bool");
 MODULE_PARM_DESC(both, "One segment may name an IPv4 and an IPv6 client, as behind SNAT behind NAT64 (0 or 1, default 0)");
 
