@@ -68,13 +68,11 @@ wrap_child_6(enum toa_hook hook, const struct sock *sk, struct sk_buff *skb,
 	struct sock *(*original)(const struct sock *sk, struct sk_buff *skb,
 				 struct request_sock *req, struct dst_entry *dst,
 				 struct request_sock *req_unhash, bool *own_req) = originals[hook];
-	struct toa_child c __uninitialized;
 	struct sock *child;
 
 	this_cpu_inc(inside);
-	toa_child_begin(sk, skb, req, &c);
 	child = original(sk, skb, req, dst, req_unhash, own_req);
-	toa_child_end(child, own_req, &c);
+	toa_child(sk, skb, req, child, own_req);
 	this_cpu_dec(inside);
 	return child;
 }
@@ -103,13 +101,11 @@ wrap_child_7(enum toa_hook hook, const struct sock *sk, struct sk_buff *skb,
 				 struct request_sock *req_unhash, bool *own_req,
 				 void (*opt_child_init)(struct sock *newsk,
 							const struct sock *sk)) = originals[hook];
-	struct toa_child c __uninitialized;
 	struct sock *child;
 
 	this_cpu_inc(inside);
-	toa_child_begin(sk, skb, req, &c);
 	child = original(sk, skb, req, dst, req_unhash, own_req, opt_child_init);
-	toa_child_end(child, own_req, &c);
+	toa_child(sk, skb, req, child, own_req);
 	this_cpu_dec(inside);
 	return child;
 }

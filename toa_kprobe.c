@@ -21,8 +21,10 @@ struct getname_call {
 };
 
 struct child_call {
+	const struct sock *listener;
+	const struct sk_buff *skb;
+	const struct request_sock *req;
 	const bool *own_req;
-	struct toa_child child;
 };
 
 /* Handlers of kretprobes return non-zero at the entry if they need no return. */
@@ -129,10 +131,10 @@ static int child_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	struct child_call *call = (struct child_call *)ri->data;
 
+	call->listener = (const struct sock *)toa_regs_arg(regs, 0);
+	call->skb = (const struct sk_buff *)toa_regs_arg(regs, 1);
+	call->req = (const struct request_sock *)toa_regs_arg(regs, 2);
 	call->own_req = (const bool *)toa_regs_arg(regs, 5);
-	toa_child_begin((const struct sock *)toa_regs_arg(regs, 0),
-			(const struct sk_buff *)toa_regs_arg(regs, 1),
-			(const struct request_sock *)toa_regs_arg(regs, 2), &call->child);
 	return 0;
 }
 
@@ -154,7 +156,8 @@ static int child_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	const struct child_call *call = (const struct child_call *)ri->data;
 
-	toa_child_end((const struct sock *)regs_return_value(regs), call->own_req, &call->child);
+	toa_child(call->listener, call->skb, call->req,
+		  (const struct sock *)regs_return_value(regs), call->own_req);
 	return 0;
 }
 

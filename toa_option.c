@@ -241,8 +241,8 @@ static int differs(unsigned int have, const __u8 *opt, __be16 sender_port,
 }
 
 /* Go to the next option that names somebody; returns its family, or 0. */
-static noinline unsigned int next_claim(const struct toa_option_rules *rules, const __u8 **opt,
-					unsigned int *len, int syn)
+static __always_inline unsigned int claim(const struct toa_option_rules *rules, const __u8 **opt,
+					  unsigned int *len, int syn)
 {
 	unsigned int use, have;
 
@@ -256,19 +256,54 @@ static noinline unsigned int next_claim(const struct toa_option_rules *rules, co
 	return 0;
 }
 
-/* How many options of a segment name somebody else than those that count? */
-static noinline unsigned int differing(const struct toa_option_rules *rules, const __u8 *opt,
-				       unsigned int len, int syn, __be16 sender_port,
-				       const struct toa_addrs *counts)
+/* The same behind that option. */
+static noinline unsigned int next_claim(const struct toa_option_rules *rules, const __u8 **opt,
+					unsigned int *len, int syn)
 {
-	unsigned int count = 0, have;
+	*len -= (*opt)[1];
+	*opt += (*opt)[1];
+	return claim(rules, opt, len, syn);
+}
 
-	while ((have = next_claim(rules, &opt, &len, syn))) {
+/* How many options of a segment, the first of which is @opt, name somebody else than those that count? */
+static unsigned int differing(const struct toa_option_rules *rules, unsigned int have,
+			      const __u8 *opt, unsigned int len, int syn, __be16 sender_port,
+			      const struct toa_addrs *counts)
+{
+	unsigned int count = 0;
+
+	for (; have; have = next_claim(rules, &opt, &len, syn))
 		count += differs(have, opt, sender_port, counts);
-		len -= opt[1];
-		opt += opt[1];
-	}
 	return count;
+}
+
+/* Several options name somebody, the first of which is @opt. */
+static noinline struct toa_option_counts
+choose(const struct toa_option_rules *rules, const unsigned int first, const __u8 *opt,
+       unsigned int len, int syn, __be16 sender_port, struct toa_addrs *out)
+{
+	unsigned int decided = 0, refused = 0, left = len, have, slot, count;
+	struct toa_option_counts counts;
+	const __u8 *at = opt;
+
+	out->have = 0;
+	for (have = first; have; have = next_claim(rules, &at, &left, syn)) {
+		slot = READ_ONCE(rules->both) ? have : TOA_HAVE_V4 | TOA_HAVE_V6;
+		if (decided & slot && !READ_ONCE(rules->last))
+			continue;
+		decided |= slot;
+		out->have &= ~slot;
+		refused &= ~slot;
+		if (take(have, at, sender_port, out))
+			out->have |= have;
+		else
+			refused |= have;
+	}
+	counts.refused = !!(refused & TOA_HAVE_V4) + !!(refused & TOA_HAVE_V6);
+	count = differing(rules, first, opt, len, syn, sender_port, out);
+	/* Those that are refused are among these, unless @rules have changed meanwhile. */
+	counts.overruled = count - counts.refused * (count >= counts.refused);
+	return counts;
 }
 
 /**
@@ -293,32 +328,21 @@ struct toa_option_counts toa_option_parse(const struct toa_option_rules *rules, 
 					  unsigned int len, int syn, __be16 sender_port,
 					  struct toa_addrs *out)
 {
-	unsigned int count = 0, decided = 0, refused = 0, left = len, have, use, slot;
 	struct toa_option_counts counts = { 0, 0 };
-	const __u8 *at = opt;
+	unsigned int have, left;
+	const __u8 *at;
 
 	out->have = 0;
-	while ((use = find(rules, &at, &left))) {
-		have = has(use, at, syn);
-		slot = READ_ONCE(rules->both) ? have : TOA_HAVE_V4 | TOA_HAVE_V6;
-		count += !!have;
-		if (have && (!(decided & slot) || READ_ONCE(rules->last))) {
-			decided |= slot;
-			out->have &= ~slot;
-			refused &= ~slot;
-			if (take(have, at, sender_port, out))
-				out->have |= have;
-			else
-				refused |= have;
-		}
-		left -= at[1];
-		at += at[1];
-	}
-	counts.refused = !!(refused & TOA_HAVE_V4) + !!(refused & TOA_HAVE_V6);
-	if (count > 1) {
-		count = differing(rules, opt, at + left - opt, syn, sender_port, out);
-		/* Those that are refused are among these, unless @rules have changed meanwhile. */
-		counts.overruled = count - counts.refused * (count >= counts.refused);
-	}
+	have = claim(rules, &opt, &len, syn);
+	if (!have)
+		return counts;
+	at = opt;
+	left = len;
+	if (left > at[1] && next_claim(rules, &at, &left, syn))
+		return choose(rules, have, opt, len, syn, sender_port, out);
+	if (take(have, opt, sender_port, out))
+		out->have = have;
+	else
+		counts.refused = 1;
 	return counts;
 }

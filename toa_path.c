@@ -214,9 +214,6 @@ void toa_syn_again(const struct sock *listener, const struct sk_buff *skb)
 /*
  * The child socket: tcp_v4_syn_recv_sock() and tcp_v6_syn_recv_sock(), for the segment that
  * completes a handshake.
- *
- * What is known is looked up at the entry, and stored when the function has returned a child. That
- * is locked then and not yet in the accept queue: nobody asks for its peer before.
  */
 
 /*
@@ -233,45 +230,6 @@ void toa_child_none(const struct sk_buff *skb)
 {
 	toa_stat_inc(TOA_STAT_SYN_RECV_NO_TOA);
 	toa_dbg("connection to port %u: no address\n", ntohs(tcp_hdr(skb)->dest));
-}
-
-/* Look what earlier segments of this handshake said: it counts if the one in hand says nothing. */
-static noinline void add_earlier(struct toa_child *c)
-{
-	struct toa_addrs earlier __uninitialized;
-	struct toa_flow flow __uninitialized;
-
-	flow_of(c->listener, c->skb, c->isn, &flow);
-	c->slot = toa_handshake_find(&flow, &earlier);
-	if (!c->slot)
-		return;
-	if (c->spoke)
-		c->overruled = overruled(&earlier, &c->addrs);
-	else
-		c->addrs = earlier;
-}
-
-/**
- * toa_child_begin() - at the entry, if toa_child_wanted(): collect the addresses
- * @listener: the socket
- * @skb:      the segment that completes the handshake
- * @req:      the request
- * @c:        where to put what is known
- */
-void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
-		     const struct request_sock *req, struct toa_child *c)
-{
-	/* Any segment in the window may complete a handshake: not by its own number. */
-	c->isn = tcp_rsk(req)->rcv_isn;
-	c->slot = NULL;
-	c->overruled = 0;
-	c->listener = listener;
-	c->skb = skb;
-	c->addrs.have = 0;
-	/* The SYN of Fast Open has been read and kept a moment ago. */
-	c->spoke = !(tcp_hdr(skb)->syn && toa_syn_slots) && read_segment(skb, &c->addrs);
-	if (!toa_handshake_misses(c->isn))
-		add_earlier(c);
 }
 
 /**
@@ -319,35 +277,81 @@ static __always_inline bool store(const struct sock *sk, const struct sk_buff *s
 	return stored;
 }
 
-/**
- * toa_child_end() - behind the return: store the addresses
- * @child:   what the function returned
- * @own_req: where it said whether the request was ours, if it does (TOA_SYN_RECV_OWN_REQ)
- * @c:       as toa_child_begin() left it
- *
- * No child: the accept queue is full, and the request will be tried again; what this segment said
- * is kept for then. Not ours: another CPU was faster, and this child is thrown away; what is kept
- * of the handshake stays where it is.
+/*
+ * Look what earlier segments of a handshake said: it counts if the last one, of which @addrs are,
+ * has not spoken. Returns what is to be released, or NULL.
  */
-void toa_child_end(const struct sock *child, const bool *own_req, const struct toa_child *c)
+static noinline struct toa_slot *earlier_words(const struct sock *listener,
+					       const struct sk_buff *skb, u32 isn, bool spoke,
+					       struct toa_addrs *addrs)
 {
+	struct toa_addrs earlier __uninitialized;
+	struct toa_flow flow __uninitialized;
+	struct toa_slot *slot;
+	u8 count;
+
+	flow_of(listener, skb, isn, &flow);
+	slot = toa_handshake_find(&flow, &earlier);
+	if (!slot)
+		return NULL;
+	count = spoke ? overruled(&earlier, addrs) : 0;
+	if (count)
+		count_overruled(skb, count);
+	if (!spoke)
+		*addrs = earlier;
+	return slot;
+}
+
+/* No child: the accept queue is full. What the segment said is kept until the request is tried again. */
+static noinline void no_child(const struct sock *listener, const struct sk_buff *skb, u32 isn,
+			      bool spoke, const struct toa_addrs *addrs)
+{
+	if (!addrs->have)
+		toa_child_none(skb);
+	if (spoke)
+		keep(listener, skb, isn, addrs);
+}
+
+/**
+ * toa_child() - behind the return, if toa_child_wanted(): find the addresses and store them
+ * @listener: the socket
+ * @skb:      the segment that completes the handshake
+ * @req:      the request
+ * @child:    what the function returned: locked, and not yet in the accept queue, so that nobody
+ *            has asked for its peer; or NULL
+ * @own_req:  where it said whether the request was ours, if it does (TOA_SYN_RECV_OWN_REQ)
+ *
+ * Not ours: another CPU was faster, and this child is thrown away; what is kept of the handshake
+ * is that CPU's business.
+ */
+void toa_child(const struct sock *listener, const struct sk_buff *skb,
+	       const struct request_sock *req, const struct sock *child, const bool *own_req)
+{
+	/* Any segment in the window may complete a handshake: not by its own number. */
+	const u32 isn = tcp_rsk(req)->rcv_isn;
+	struct toa_addrs addrs __uninitialized;
+	struct toa_slot *slot = NULL;
+	bool spoke;
+
 	if (child && TOA_SYN_RECV_OWN_REQ && !*own_req)
 		return;
-	if (!c->addrs.have)
-		toa_child_none(c->skb);
-	if (!child) {
-		if (c->spoke)
-			keep(c->listener, c->skb, c->isn, &c->addrs);
+	addrs.have = 0;
+	/* The SYN of Fast Open has been read and kept a moment ago. */
+	spoke = !(tcp_hdr(skb)->syn && toa_syn_slots) && read_segment(skb, &addrs);
+	if (!toa_handshake_misses(isn) && (child || !spoke))
+		slot = earlier_words(listener, skb, isn, spoke, &addrs);
+	if (unlikely(!child)) {
+		no_child(listener, skb, isn, spoke, &addrs);
 		return;
 	}
-	if (!c->addrs.have)
+	if (unlikely(!addrs.have)) {
+		toa_child_none(skb);
 		toa_table_remove(child);
-	else if (store(child, c->skb, &c->addrs))
+	} else if (store(child, skb, &addrs)) {
 		toa_stat_inc(TOA_STAT_SYN_RECV_TOA);
-	if (c->slot)
-		toa_handshake_release(c->slot, c->isn);
-	if (unlikely(c->overruled))
-		count_overruled(c->skb, c->overruled);
+	}
+	if (slot)
+		toa_handshake_release(slot, isn);
 }
 
 /*
@@ -392,7 +396,7 @@ void toa_late(const struct sock *sk, const struct sk_buff *skb)
 /**
  * toa_mptcp() - at the entry of mptcp_pm_new_connection(): an MPTCP socket for its first subflow
  * @msk:     the socket that accept() will return, not yet in the accept queue
- * @subflow: the child that toa_child_end() has seen
+ * @subflow: the child that toa_child() has seen
  */
 void toa_mptcp(const struct sock *msk, const struct sock *subflow)
 {

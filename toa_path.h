@@ -16,37 +16,14 @@
 #include <linux/tcp.h>
 #include <net/tcp.h>
 
-struct toa_slot;
-
-/**
- * struct toa_child - what is known of a connection while the kernel makes its socket
- * @addrs:     the client's addresses
- * @isn:       of the handshake
- * @spoke:     the segment in hand has an option that counts; if not, @addrs are of earlier ones
- * @overruled: how many addresses of earlier segments do not count
- * @listener:  the socket that the segment came for
- * @skb:       the segment that completes the handshake
- * @slot:      holds what earlier segments said, or NULL
- */
-struct toa_child {
-	struct toa_addrs addrs;
-	u32 isn;
-	bool spoke;
-	u8 overruled;
-	const struct sock *listener;
-	const struct sk_buff *skb;
-	struct toa_slot *slot;
-};
-
 void toa_syn_again(const struct sock *listener, const struct sk_buff *skb);
 void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
 		      const struct request_sock *req);
 void toa_late(const struct sock *sk, const struct sk_buff *skb);
 void toa_mptcp(const struct sock *msk, const struct sock *subflow);
 void toa_syn(const struct sock *listener, const struct sk_buff *skb);
-void toa_child_begin(const struct sock *listener, const struct sk_buff *skb,
-		     const struct request_sock *req, struct toa_child *c);
-void toa_child_end(const struct sock *child, const bool *own_req, const struct toa_child *c);
+void toa_child(const struct sock *listener, const struct sk_buff *skb,
+	       const struct request_sock *req, const struct sock *child, const bool *own_req);
 void toa_child_none(const struct sk_buff *skb);
 bool toa_getname_begin(const struct sock *sk);
 void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret);
@@ -149,8 +126,7 @@ static inline bool toa_late_wanted(const struct sock *sk, const struct sk_buff *
  * @skb: the segment that completes the handshake
  * @req: the request
  *
- * Return: true asks for toa_child_begin() and toa_child_end(); false says that all has been done
- * and counted.
+ * Return: true asks for toa_child(); false says that all has been done and counted.
  */
 static inline bool toa_child_wanted(const struct sk_buff *skb, const struct request_sock *req)
 {

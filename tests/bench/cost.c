@@ -8,10 +8,10 @@
  *	memory WHAT BYTES
  * ENTRIES is `-`, or the number of other entries in the table of the DEBUG build, or `hooks` or
  * `wrappers`: that is not toa, but what hooks cost that do nothing (see floor). Each operation is
- * timed by itself, and a round is the mean of all but the cheapest and the dearest twentieth: those
- * meet ticks of the clock, and RCU's work. WITHOUT and WITH are medians of some rounds; WITHOUT is
- * the mean of before and behind. SPREAD is how far the rounds with the module lie apart, and those
- * two.
+ * timed by itself, and a round is their median: one in ten meets a tick of the clock, RCU's work,
+ * or an allocator that needs a page, and costs what has nothing to do with the module. WITHOUT and
+ * WITH are medians of some rounds; WITHOUT is the mean of before and behind. SPREAD is how far the
+ * rounds with the module lie apart, and those two.
  *
  * usage: cost full|short [MODULE-PARAMETERS]
  */
@@ -262,8 +262,7 @@ struct cost {
 static double run_round(int op)
 {
 	static double each[COUNT_MAX];
-	int count = operations[op].count, edge = count / 20, i;
-	double sum = 0;
+	int count = operations[op].count, i;
 
 	if (operations[op].prepare)
 		operations[op].prepare();
@@ -274,9 +273,7 @@ static double run_round(int op)
 		each[i] = now_ns() - start;
 	}
 	qsort(each, count, sizeof(each[0]), compare);
-	for (i = edge; i < count - edge; i++)
-		sum += each[i];
-	return sum / (count - 2 * edge);
+	return each[count / 2];
 }
 
 static struct cost measure(int op)
