@@ -81,21 +81,18 @@ static void release_locked(struct toa_slot *slot)
  * @flow:  the handshake
  * @addrs: its addresses
  *
- * Replaces what is kept for the same handshake.
+ * Replaces what is kept for the same handshake. There must be slots: see toa_syn_slots.
  *
  * Context: any; takes slots_lock.
  * Return: true if another handshake was forgotten for it that may still be under way.
  */
 bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs)
 {
-	struct hlist_head *bucket;
+	struct hlist_head *bucket = bucket_of(flow);
 	bool evicted = false;
 	unsigned long flags;
 	struct toa_slot *slot;
 
-	if (!toa_syn_slots)
-		return false;
-	bucket = bucket_of(flow);
 	raw_spin_lock_irqsave(&slots_lock, flags);
 	slot = find_locked(bucket, flow);
 	if (!slot) {

@@ -57,7 +57,7 @@ static int is_kernels_experiment(const __u8 *opt, int syn)
  * Addresses that no client of a balancer can have. Believing them would give a forger what rules
  * for "localhost" and the like give away.
  */
-static int v4_claimable(const __u8 *a)
+static __always_inline int v4_claimable(const __u8 *a)
 {
 	static const __u8 unspecified[4];
 	static const __u8 broadcast[4] = { 255, 255, 255, 255 };
@@ -76,7 +76,7 @@ static int v4_claimable(const __u8 *a)
 	}
 }
 
-static int v6_claimable(const __u8 *a)
+static __always_inline int v6_claimable(const __u8 *a)
 {
 	static const __u8 zero[15];
 	static const __u8 mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
@@ -256,13 +256,20 @@ static __always_inline unsigned int claim(const struct toa_option_rules *rules, 
 	return 0;
 }
 
-/* The same behind that option. */
+/* The same behind the option that stands there. */
 static noinline unsigned int next_claim(const struct toa_option_rules *rules, const __u8 **opt,
 					unsigned int *len, int syn)
 {
 	*len -= (*opt)[1];
 	*opt += (*opt)[1];
 	return claim(rules, opt, len, syn);
+}
+
+/* Does an option behind this one name somebody too? */
+static noinline int is_first_of_several(const struct toa_option_rules *rules, const __u8 *opt,
+					unsigned int len, int syn)
+{
+	return next_claim(rules, &opt, &len, syn) != 0;
 }
 
 /* How many options of a segment, the first of which is @opt, name somebody else than those that count? */
@@ -277,7 +284,7 @@ static unsigned int differing(const struct toa_option_rules *rules, unsigned int
 	return count;
 }
 
-/* Several options name somebody, the first of which is @opt. */
+/* Several options name somebody: @opt, which names a client of the family @first, and others. */
 static noinline struct toa_option_counts
 choose(const struct toa_option_rules *rules, const unsigned int first, const __u8 *opt,
        unsigned int len, int syn, __be16 sender_port, struct toa_addrs *out)
@@ -286,7 +293,6 @@ choose(const struct toa_option_rules *rules, const unsigned int first, const __u
 	struct toa_option_counts counts;
 	const __u8 *at = opt;
 
-	out->have = 0;
 	for (have = first; have; have = next_claim(rules, &at, &left, syn)) {
 		slot = READ_ONCE(rules->both) ? have : TOA_HAVE_V4 | TOA_HAVE_V6;
 		if (decided & slot && !READ_ONCE(rules->last))
@@ -329,16 +335,13 @@ struct toa_option_counts toa_option_parse(const struct toa_option_rules *rules, 
 					  struct toa_addrs *out)
 {
 	struct toa_option_counts counts = { 0, 0 };
-	unsigned int have, left;
-	const __u8 *at;
+	unsigned int have;
 
 	out->have = 0;
 	have = claim(rules, &opt, &len, syn);
 	if (!have)
 		return counts;
-	at = opt;
-	left = len;
-	if (left > at[1] && next_claim(rules, &at, &left, syn))
+	if (len > opt[1] && is_first_of_several(rules, opt, len, syn))
 		return choose(rules, have, opt, len, syn, sender_port, out);
 	if (take(have, opt, sender_port, out))
 		out->have = have;

@@ -32,11 +32,11 @@ static void distrust(const struct sk_buff *skb, struct toa_addrs *addrs)
 }
 
 /* Where an address stood, for TOA_SO_GET_PEER. */
-static u8 segment_of(const struct sk_buff *skb, const struct tcphdr *th)
+static u8 segment_of(const struct sk_buff *skb, unsigned int header_len, bool syn)
 {
-	if (th->syn)
+	if (syn)
 		return TOA_SEGMENT_SYN;
-	return skb->len > th->doff * 4 ? TOA_SEGMENT_DATA : TOA_SEGMENT_ACK;
+	return skb->len > header_len ? TOA_SEGMENT_DATA : TOA_SEGMENT_ACK;
 }
 
 static void report_read(const struct tcphdr *th, const struct toa_addrs *addrs,
@@ -104,13 +104,15 @@ static noinline bool judge(const struct sk_buff *skb, unsigned int segment,
 static __always_inline bool read_segment(const struct sk_buff *skb, struct toa_addrs *addrs)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
+	const unsigned int header_len = th->doff * 4;
 	struct toa_option_counts counts;
+	const bool syn = th->syn;
 
 	counts = toa_option_parse(&toa_option_rules, (const u8 *)(th + 1),
-				  th->doff * 4 - sizeof(*th), th->syn, th->source, addrs);
+				  header_len - sizeof(*th), syn, th->source, addrs);
 	if (!addrs->have && !counts.refused)
 		return false;
-	addrs->v4_segment = segment_of(skb, th);
+	addrs->v4_segment = segment_of(skb, header_len, syn);
 	addrs->v6_segment = addrs->v4_segment;
 	if (unlikely(counts.refused || counts.overruled || READ_ONCE(toa_debug) ||
 		     !toa_trust_empty() || READ_ONCE(toa_segments) != TOA_SEGMENTS_ALL))
@@ -150,27 +152,35 @@ static u8 overruled(const struct toa_addrs *earlier, const struct toa_addrs *lat
 	return count;
 }
 
+/* What is kept of a handshake does not count any more. */
+static noinline void overrule_earlier(const struct sk_buff *skb, const struct toa_flow *flow,
+				      const struct toa_addrs *addrs)
+{
+	struct toa_addrs earlier __uninitialized;
+	struct toa_slot *slot = toa_handshake_find(flow, &earlier);
+	u8 count;
+
+	if (!slot)
+		return;
+	count = overruled(&earlier, addrs);
+	if (count)
+		count_overruled(skb, count);
+	if (!addrs->have)
+		toa_handshake_release(slot, flow->isn);
+}
+
 /*
  * Keep what a segment said until its handshake completes, in place of what earlier ones said.
  * Returns true if another handshake was forgotten for it that may still be under way.
  */
-static noinline bool keep(const struct sock *listener, const struct sk_buff *skb, u32 isn,
-			  const struct toa_addrs *addrs)
+static __always_inline bool keep(const struct sock *listener, const struct sk_buff *skb, u32 isn,
+				 const struct toa_addrs *addrs)
 {
-	struct toa_addrs earlier __uninitialized;
-	struct toa_slot *slot = NULL;
 	struct toa_flow flow __uninitialized;
-	u8 count = 0;
 
 	flow_of(listener, skb, isn, &flow);
 	if (!toa_handshake_misses(isn))
-		slot = toa_handshake_find(&flow, &earlier);
-	if (slot)
-		count = overruled(&earlier, addrs);
-	if (count)
-		count_overruled(skb, count);
-	if (!addrs->have && slot)
-		toa_handshake_release(slot, isn);
+		overrule_earlier(skb, &flow, addrs);
 	return addrs->have && toa_handshake_put(&flow, addrs);
 }
 
@@ -308,7 +318,7 @@ static noinline void no_child(const struct sock *listener, const struct sk_buff 
 {
 	if (!addrs->have)
 		toa_child_none(skb);
-	if (spoke)
+	if (spoke && toa_syn_slots)
 		keep(listener, skb, isn, addrs);
 }
 
@@ -331,13 +341,15 @@ void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	const u32 isn = tcp_rsk(req)->rcv_isn;
 	struct toa_addrs addrs __uninitialized;
 	struct toa_slot *slot = NULL;
-	bool spoke;
+	bool spoke = false;
 
 	if (child && TOA_SYN_RECV_OWN_REQ && !*own_req)
 		return;
-	addrs.have = 0;
 	/* The SYN of Fast Open has been read and kept a moment ago. */
-	spoke = !(tcp_hdr(skb)->syn && toa_syn_slots) && read_segment(skb, &addrs);
+	if (tcp_hdr(skb)->syn && toa_syn_slots)
+		addrs.have = 0;
+	else
+		spoke = read_segment(skb, &addrs);
 	if (!toa_handshake_misses(isn) && (child || !spoke))
 		slot = earlier_words(listener, skb, isn, spoke, &addrs);
 	if (unlikely(!child)) {
