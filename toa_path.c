@@ -139,8 +139,9 @@ static void flow_of(const struct sock *listener, const struct sk_buff *skb, u32 
 	}
 }
 
-/* How many addresses of earlier segments are not those of the later one, which counts? */
-static u8 overruled(const struct toa_addrs *earlier, const struct toa_addrs *later)
+/* Count those addresses of earlier segments that are not those of the later one, which counts. */
+static void overrule(const struct sk_buff *skb, const struct toa_addrs *earlier,
+		     const struct toa_addrs *later)
 {
 	u8 count = hweight8(earlier->have);
 
@@ -149,7 +150,8 @@ static u8 overruled(const struct toa_addrs *earlier, const struct toa_addrs *lat
 	if (earlier->have & later->have & TOA_HAVE_V6)
 		count -= ipv6_addr_equal(&earlier->v6_addr, &later->v6_addr) &&
 			 earlier->v6_port == later->v6_port;
-	return count;
+	if (count)
+		count_overruled(skb, count);
 }
 
 /* What is kept of a handshake does not count any more. */
@@ -158,13 +160,10 @@ static noinline void overrule_earlier(const struct sk_buff *skb, const struct to
 {
 	struct toa_addrs earlier __uninitialized;
 	struct toa_slot *slot = toa_handshake_find(flow, &earlier);
-	u8 count;
 
 	if (!slot)
 		return;
-	count = overruled(&earlier, addrs);
-	if (count)
-		count_overruled(skb, count);
+	overrule(skb, &earlier, addrs);
 	if (!addrs->have)
 		toa_handshake_release(slot, flow->isn);
 }
@@ -298,21 +297,17 @@ static noinline struct toa_slot *earlier_words(const struct sock *listener,
 	struct toa_addrs earlier __uninitialized;
 	struct toa_flow flow __uninitialized;
 	struct toa_slot *slot;
-	u8 count;
 
 	flow_of(listener, skb, isn, &flow);
 	slot = toa_handshake_find(&flow, &earlier);
-	if (!slot)
-		return NULL;
-	count = spoke ? overruled(&earlier, addrs) : 0;
-	if (count)
-		count_overruled(skb, count);
-	if (!spoke)
+	if (slot && spoke)
+		overrule(skb, &earlier, addrs);
+	else if (slot)
 		*addrs = earlier;
 	return slot;
 }
 
-/* No child: the accept queue is full. What the segment said is kept until the request is tried again. */
+/* The accept queue is full: what the segment said is kept until the request is tried again. */
 static noinline void no_child(const struct sock *listener, const struct sk_buff *skb, u32 isn,
 			      bool spoke, const struct toa_addrs *addrs)
 {
