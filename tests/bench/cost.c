@@ -225,21 +225,23 @@ static const struct {
 	void (*run)(void);
 	void (*prepare)(void);		/* not counted */
 	int count;			/* in a round */
+	/* Of sockets that live on, some meet others' entries each time: compare means there. */
+	bool mixed;
 } operations[] = {
 	/* As long as nobody else has an entry. */
-	{ "connection, no option", conn_none, NULL, 256 },
-	{ "getpeername, no entry", getname_none, NULL, COUNT_MAX },
-	{ "connection, option 200", conn_200, NULL, 256 },
-	{ "connection, option 253", conn_253, NULL, 256 },
-	{ "connection, option 253, dual-stack listener", conn_253_dual, NULL, 256 },
-	{ "getpeername, entry", getname_entry, connect_entries, COUNT_MAX },
-	{ "getsockopt 4096, entry", getsockopt_entry, connect_entries, COUNT_MAX },
+	{ "connection, no option", conn_none, NULL, 256, false },
+	{ "getpeername, no entry", getname_none, NULL, COUNT_MAX, true },
+	{ "connection, option 200", conn_200, NULL, 256, false },
+	{ "connection, option 253", conn_253, NULL, 256, false },
+	{ "connection, option 253, dual-stack listener", conn_253_dual, NULL, 256, false },
+	{ "getpeername, entry", getname_entry, connect_entries, COUNT_MAX, true },
+	{ "getsockopt 4096, entry", getsockopt_entry, connect_entries, COUNT_MAX, true },
 	/* What follows leaves something behind: sockets for RCU, addresses from SYNs. */
-	{ "close of a UDP socket", udp_close, udp_open, SOCKETS },
-	{ "connection, option 200 in the SYN", conn_syn_200, NULL, 256 },
-	{ "SYN and RST, no option", syn_none, NULL, 256 },
-	{ "SYN and RST, option 200", syn_200, NULL, 256 },
-	{ "connection, no option, behind that", conn_none, NULL, 256 },
+	{ "close of a UDP socket", udp_close, udp_open, SOCKETS, false },
+	{ "connection, option 200 in the SYN", conn_syn_200, NULL, 256, false },
+	{ "SYN and RST, no option", syn_none, NULL, 256, false },
+	{ "SYN and RST, option 200", syn_200, NULL, 256, false },
+	{ "connection, no option, behind that", conn_none, NULL, 256, false },
 };
 
 #define OPERATIONS ((int)(sizeof(operations) / sizeof(operations[0])))
@@ -256,13 +258,20 @@ static int compare(const void *a, const void *b)
 
 struct cost {
 	double median;
+	double mean;
 	double spread;
 };
 
-static double run_round(int op)
+struct round {
+	double median;
+	double mean;		/* of all but the cheapest and the dearest twentieth */
+};
+
+static struct round run_round(int op)
 {
 	static double each[COUNT_MAX];
-	int count = operations[op].count, i;
+	int count = operations[op].count, edge = count / 20, i;
+	double sum = 0;
 
 	if (operations[op].prepare)
 		operations[op].prepare();
@@ -273,19 +282,26 @@ static double run_round(int op)
 		each[i] = now_ns() - start;
 	}
 	qsort(each, count, sizeof(each[0]), compare);
-	return each[count / 2];
+	for (i = edge; i < count - edge; i++)
+		sum += each[i];
+	return (struct round){ each[count / 2], sum / (count - 2 * edge) };
 }
 
 static struct cost measure(int op)
 {
-	double round[ROUNDS_MAX];
+	double median[ROUNDS_MAX], mean[ROUNDS_MAX];
 	int i;
 
 	run_round(op);		/* warm */
-	for (i = 0; i < rounds; i++)
-		round[i] = run_round(op);
-	qsort(round, rounds, sizeof(round[0]), compare);
-	return (struct cost){ round[rounds / 2], round[rounds - 1] - round[0] };
+	for (i = 0; i < rounds; i++) {
+		struct round r = run_round(op);
+
+		median[i] = r.median;
+		mean[i] = r.mean;
+	}
+	qsort(median, rounds, sizeof(median[0]), compare);
+	qsort(mean, rounds, sizeof(mean[0]), compare);
+	return (struct cost){ median[rounds / 2], mean[rounds / 2], median[rounds - 1] - median[0] };
 }
 
 /* Connections for the calls that ask. Those with entries come later: who meets them is chance. */
@@ -311,17 +327,25 @@ static void measure_all(struct cost *result)
 		result[op] = measure(op);
 }
 
-static void compare_all(const char *entries, const struct cost *base)
+static void report(const char *entries, int op, double without, double with, double spread)
+{
+	printf("cost\t%s\t%s\t%.0f\t%.0f\t%.0f\t%.0f\n", entries, operations[op].name, without,
+	       with, with - without, spread);
+	fflush(stdout);
+}
+
+static void compare_all(const char *entries, const struct cost *base, bool others)
 {
 	static struct cost with[OPERATIONS];
 	int op;
 
 	measure_all(with);
-	for (op = first; op < last; op++)
-		printf("cost\t%s\t%s\t%.0f\t%.0f\t%.0f\t%.0f\n", entries, operations[op].name,
-		       base[op].median, with[op].median, with[op].median - base[op].median,
-		       with[op].spread + base[op].spread);
-	fflush(stdout);
+	for (op = first; op < last; op++) {
+		bool mean = others && operations[op].mixed;
+
+		report(entries, op, mean ? base[op].mean : base[op].median,
+		       mean ? with[op].mean : with[op].median, with[op].spread + base[op].spread);
+	}
 }
 
 /*
@@ -473,9 +497,9 @@ static void other_entries(const char *params, const struct cost *base)
 		write_file(SYNTHETIC, counts[i]);
 		/* The old table goes when its entries have moved. */
 		usleep(2000000);
-		if (atol(counts[i]) == MILLION && !first)
+		if (atol(counts[i]) == MILLION)
 			entry_memory(idle);
-		compare_all(counts[i], base);
+		compare_all(counts[i], base, true);
 	}
 	toa_unload();
 	free(all);
@@ -485,7 +509,7 @@ static void empty_hooks(const char *params, const char *name, const struct cost 
 {
 	setenv("TOA_KO", FLOOR_MODULE, 1);
 	load(params);
-	compare_all(name, base);
+	compare_all(name, base, false);
 	toa_unload();
 }
 
@@ -507,10 +531,9 @@ static void loaded(const char *params, struct cost *base)
 
 		b->spread = fabs(b->median - after[op].median);
 		b->median = (b->median + after[op].median) / 2;
-		printf("cost\t-\t%s\t%.0f\t%.0f\t%.0f\t%.0f\n", operations[op].name, b->median,
-		       with[op].median, with[op].median - b->median, with[op].spread + b->spread);
+		b->mean = (b->mean + after[op].mean) / 2;
+		report("-", op, b->median, with[op].median, with[op].spread + b->spread);
 	}
-	fflush(stdout);
 }
 
 static void bench(const void *arg)
@@ -524,7 +547,9 @@ static void bench(const void *arg)
 		return;
 	empty_hooks("", "hooks", base);
 	empty_hooks("redirect=1", "wrappers", base);
-	other_entries(params, base);
+	/* Not behind what leaves something behind, which grows with each round. */
+	if (!first)
+		other_entries(params, base);
 }
 
 static void bench_all(const void *arg)
