@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For tests, in DEBUG builds only: faults on demand, and entries without connections.
+ * For tests, in DEBUG builds only: faults on demand, entries without connections, and time that
+ * passes at once.
  */
 #include "toa_internal.h"
 
@@ -61,3 +62,48 @@ static const struct kernel_param_ops synthetic_ops = {
 
 module_param_cb(synthetic, &synthetic_ops, &synthetic, 0644);
 MODULE_PARM_DESC(synthetic, "Entries in the table that belong to no connection (default 0)");
+
+static unsigned int ahead;
+
+/**
+ * toa_ahead() - how many seconds the module's clock is ahead of the kernel's
+ *
+ * Context: any.
+ */
+u32 toa_ahead(void)
+{
+	return READ_ONCE(ahead);
+}
+
+static int ahead_set(const char *text, const struct kernel_param *kp)
+{
+	int err = param_set_uint(text, kp);
+
+	if (!err)
+		toa_handshake_sweep();
+	return err;
+}
+
+static const struct kernel_param_ops ahead_ops = {
+	.set = ahead_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(ahead, &ahead_ops, &ahead, 0644);
+MODULE_PARM_DESC(ahead, "Seconds that the module's clock is ahead; what is due then is done at once (default 0)");
+
+static int kept_get(char *text, const struct kernel_param *kp)
+{
+	unsigned int i, sum = 0;
+
+	for (i = 0; i < TOA_HANDSHAKE_ENDINGS; i++)
+		sum += atomic_read(&toa_handshake_kept[i]);
+	return scnprintf(text, 16, "%u", sum);
+}
+
+static const struct kernel_param_ops kept_ops = {
+	.get = kept_get,
+};
+
+module_param_cb(kept, &kept_ops, NULL, 0444);
+MODULE_PARM_DESC(kept, "Handshakes that are kept (read only)");

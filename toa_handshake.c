@@ -2,183 +2,281 @@
 /*
  * Addresses seen before the segment that completes a handshake, most in its SYN, kept until then.
  *
- * The memory is fixed: a number of slots is allocated at load. When all are in use, the slot that
- * was filled first is taken again, so that a flood of SYNs costs no memory and an honest handshake
- * has as long as the flood needs to fill all slots.
+ * The memory is fixed: sets of slots, allocated at load. A keyed hash, which nobody outside can
+ * aim, says to which set a handshake belongs; each set has a lock, on cache lines of its own. When
+ * all slots of a set are in use, the one that was filled first is taken again, so that a flood of
+ * SYNs costs no memory, and an honest handshake has as long as the flood needs to fill its set.
+ *
+ * How many slots a set should have: a flood of half as many SYNs as there are slots fills the whole
+ * of one set in 7 if they have four, in 120 with sixteen, in 3,600 with thirty-two (Poisson).
  */
 #include "toa_internal.h"
 
-#include <linux/jhash.h>
-#include <linux/list.h>
 #include <linux/log2.h>
+#include <linux/mm.h>
 #include <linux/random.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 
 enum {
-	/* No request lives that long: 63 s, by default, or minutes under TCP_DEFER_ACCEPT. */
-	SLOT_MAX_AGE_SECONDS = 1024,
+	SET_SLOTS = 32,
+	/* Requests that are answered nine times live for 487 s; the kernel's default is five, 63 s. */
+	SLOT_MAX_AGE_SECONDS = 512,
 	/* Most are abandoned by then: as long as the kernel waits by default. */
 	SLOT_YOUNG_SECONDS = 64,
-	FLOW_WORDS_V4 = 5,
-	FLOW_WORDS_V6 = 11,
+	SWEEP_SECONDS = 64,
+	/* Unless the parameter syn_slots says how many. */
+	SLOTS_MIN = 1 << 12,
+	SLOTS_MAX = 1 << 18,
+	SLOT_PER_BYTES_LOG2 = 16,
 };
 
-struct toa_slot {
-	struct hlist_node chain;	/* in buckets[]; unhashed: the slot is free */
-	struct list_head order;
+struct slot {
 	struct toa_flow flow;
 	struct toa_addrs addrs;
 	u32 born;			/* toa_seconds() */
 };
 
-static struct toa_slot *slots;
-static struct hlist_head *buckets;
-static unsigned int bucket_mask;
-static u32 hash_key __read_mostly;
+/*
+ * What is looked through stands in one cache line, ahead of the slots. @lock protects all of a set.
+ * A handshake's tag is some bits of its hash.
+ */
+struct set {
+	raw_spinlock_t lock;
+	u16 turn;			/* counts the slots that were filled */
+	u8 used;			/* those behind the first @used are free */
+	u8 tag[SET_SLOTS];		/* 0: the slot is free */
+	u16 filled[SET_SLOTS];		/* @turn when it was filled */
+	struct slot slot[SET_SLOTS];
+} ____cacheline_aligned_in_smp;
 
-/* Protects the chains, the order and the contents of all slots, and the counts. */
-static DEFINE_RAW_SPINLOCK(slots_lock);
-static LIST_HEAD(order);		/* free slots, then the used ones, oldest first */
-u16 toa_handshake_kept[TOA_HANDSHAKE_ENDINGS];
+static struct set *sets __read_mostly;
+static unsigned int set_mask __read_mostly;
+static unsigned int set_slots __read_mostly;	/* in use of each set: fewer if syn_slots is smaller */
+static u64 hash_key[6] __read_mostly;
 
-static struct hlist_head *bucket_of(const struct toa_flow *flow)
+/* How many handshakes are kept whose initial sequence numbers end alike. */
+atomic_t toa_handshake_kept[TOA_HANDSHAKE_ENDINGS];
+
+static u64 words(const u32 *w)
 {
-	unsigned int words = flow->addr[2] | flow->addr[3] | flow->addr[4] | flow->addr[5] |
-			     flow->addr[6] | flow->addr[7] ? FLOW_WORDS_V6 : FLOW_WORDS_V4;
-
-	BUILD_BUG_ON(sizeof(*flow) != FLOW_WORDS_V6 * sizeof(u32));
-	return &buckets[jhash2((const u32 *)flow, words, hash_key) & bucket_mask];
+	return (u64)w[0] << 32 | w[1];
 }
 
-static struct toa_slot *find_locked(const struct hlist_head *bucket, const struct toa_flow *flow)
+/* Multilinear, over pairs of words with odd random factors: its high bits are as good as chance. */
+static u64 hash_of(const struct toa_flow *flow)
 {
-	struct toa_slot *slot;
+	u64 hash = ((u64)flow->isn << 32 | (u32)flow->sport << 16 | flow->dport) * hash_key[0] +
+		   words(&flow->addr[0]) * hash_key[1] + hash_key[5];
 
-	hlist_for_each_entry(slot, bucket, chain)
-		if (memcmp(&slot->flow, flow, sizeof(*flow)) == 0)
-			return slot;
-	return NULL;
+	/* Zero in IPv4. */
+	if (flow->addr[2] | flow->addr[3] | flow->addr[4])
+		hash += words(&flow->addr[2]) * hash_key[2] + words(&flow->addr[4]) * hash_key[3] +
+			words(&flow->addr[6]) * hash_key[4];
+	return hash;
 }
 
-/* A count that overflows stays so for good: then each such handshake is looked for. */
-static void count(u32 isn, int change)
+static struct set *set_of(u64 hash)
 {
-	u16 *kept = toa_handshake_count(isn);
-
-	if (*kept != USHRT_MAX)
-		WRITE_ONCE(*kept, *kept + change);
+	return &sets[hash >> 40 & set_mask];
 }
 
-static void release_locked(struct toa_slot *slot)
+static u8 tag_of(u64 hash)
 {
-	hlist_del_init(&slot->chain);
-	list_move(&slot->order, &order);
-	count(slot->flow.isn, -1);
+	return (u8)(hash >> 32) ?: 1;
+}
+
+static bool same(const struct toa_flow *a, const struct toa_flow *b)
+{
+	const u32 *v = (const u32 *)a, *w = (const u32 *)b;
+	u32 differ = 0;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(*a) / sizeof(*v); i++)
+		differ |= v[i] ^ w[i];
+	return !differ;
+}
+
+/* Returns the number of a handshake's slot, or -1. */
+static int find_locked(const struct set *set, u8 tag, const struct toa_flow *flow)
+{
+	unsigned int i;
+
+	for (i = 0; i < set->used; i++)
+		if (set->tag[i] == tag && same(&set->slot[i].flow, flow))
+			return i;
+	return -1;
+}
+
+static void release_locked(struct set *set, unsigned int i)
+{
+	set->tag[i] = 0;
+	while (set->used && !set->tag[set->used - 1])
+		set->used--;
+	/* Whoever sees it gone sees that its request is taken: pairs with toa_child_wanted(). */
+	smp_wmb();
+	atomic_dec(toa_handshake_count(set->slot[i].flow.isn));
+}
+
+/* A free slot, or else the one that was filled first. */
+static unsigned int oldest_locked(struct set *set)
+{
+	unsigned int i, oldest = 0;
+
+	for (i = 0; i < set->used; i++) {
+		if (!set->tag[i])
+			return i;
+		if ((u16)(set->turn - set->filled[i]) > (u16)(set->turn - set->filled[oldest]))
+			oldest = i;
+	}
+	return set->used < set_slots ? set->used : oldest;
 }
 
 /**
- * toa_handshake_put() - keep the addresses that a SYN carried
+ * toa_handshake_put() - keep the addresses that a segment carried
  * @flow:  the handshake
  * @addrs: its addresses
  *
  * Replaces what is kept for the same handshake. There must be slots: see toa_syn_slots.
  *
- * Context: any; takes slots_lock.
+ * Context: any; takes a set's lock.
  * Return: true if another handshake was forgotten for it that may still be under way.
  */
 bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs)
 {
-	struct hlist_head *bucket = bucket_of(flow);
+	const u64 hash = hash_of(flow);
+	struct set *set = set_of(hash);
 	bool evicted = false;
 	unsigned long flags;
-	struct toa_slot *slot;
+	struct slot *slot;
+	int i;
 
-	raw_spin_lock_irqsave(&slots_lock, flags);
-	slot = find_locked(bucket, flow);
-	if (!slot) {
-		slot = list_first_entry(&order, struct toa_slot, order);
-		if (!hlist_unhashed(&slot->chain)) {
-			evicted = toa_seconds() - slot->born <= SLOT_YOUNG_SECONDS;
-			release_locked(slot);
+	raw_spin_lock_irqsave(&set->lock, flags);
+	i = find_locked(set, tag_of(hash), flow);
+	if (i < 0) {
+		i = oldest_locked(set);
+		if (set->tag[i]) {
+			evicted = toa_seconds() - set->slot[i].born <= SLOT_YOUNG_SECONDS;
+			release_locked(set, i);
 		}
-		slot->flow = *flow;
-		hlist_add_head(&slot->chain, bucket);
-		count(flow->isn, 1);
+		set->tag[i] = tag_of(hash);
+		set->used = max_t(u8, set->used, i + 1);
+		set->slot[i].flow = *flow;
+		atomic_inc(toa_handshake_count(flow->isn));
 	}
+	slot = &set->slot[i];
 	slot->addrs = *addrs;
 	slot->born = toa_seconds();
-	list_move_tail(&slot->order, &order);
-	raw_spin_unlock_irqrestore(&slots_lock, flags);
-	if (evicted)
+	set->filled[i] = ++set->turn;
+	raw_spin_unlock_irqrestore(&set->lock, flags);
+	if (unlikely(evicted))
 		toa_stat_inc(TOA_STAT_SYN_EVICTED);
 	return evicted;
 }
 
 /**
- * toa_handshake_find() - get the addresses that a handshake's SYN carried
- * @flow:  the handshake
- * @addrs: where to put them; untouched if there are none
+ * toa_handshake_find() - get what is kept of a handshake
+ * @flow:   the handshake
+ * @addrs:  where to put its addresses; untouched if there are none
+ * @forget: whether to forget it
  *
- * Context: any; takes slots_lock, unless the bucket is empty.
- * Return: what to release when the handshake is completed, or NULL if there are none.
+ * Context: any; takes a set's lock.
+ * Return: true if there are addresses.
  */
-struct toa_slot *toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs)
+bool toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs, bool forget)
 {
-	struct hlist_head *bucket = bucket_of(flow);
-	struct toa_slot *slot;
+	const u64 hash = hash_of(flow);
+	struct set *set = set_of(hash);
 	unsigned long flags;
+	int i;
 
-	if (!READ_ONCE(bucket->first))
-		return NULL;
-	raw_spin_lock_irqsave(&slots_lock, flags);
-	slot = find_locked(bucket, flow);
-	if (slot && toa_seconds() - slot->born > SLOT_MAX_AGE_SECONDS)
-		slot = NULL;
-	if (slot)
-		*addrs = slot->addrs;
-	raw_spin_unlock_irqrestore(&slots_lock, flags);
-	return slot;
+	raw_spin_lock_irqsave(&set->lock, flags);
+	i = find_locked(set, tag_of(hash), flow);
+	if (i >= 0) {
+		*addrs = set->slot[i].addrs;
+		if (forget)
+			release_locked(set, i);
+	}
+	raw_spin_unlock_irqrestore(&set->lock, flags);
+	return i >= 0;
 }
 
-/**
- * toa_handshake_release() - forget a handshake that is completed
- * @slot: what toa_handshake_find() returned
- * @isn:  of its flow; another one says that the slot has been taken for another handshake since
- *
- * Context: any; takes slots_lock.
- */
-void toa_handshake_release(struct toa_slot *slot, u32 isn)
+static bool is_of(const struct slot *slot, u32 net)
 {
+	return slot->flow.net == net;
+}
+
+static bool is_old(const struct slot *slot, u32 unused)
+{
+	return toa_seconds() - slot->born > SLOT_MAX_AGE_SECONDS;
+}
+
+/* Forget those for which a condition holds. */
+static void forget_if(bool (*condition)(const struct slot *slot, u32 arg), u32 arg)
+{
+	unsigned int n, i;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&slots_lock, flags);
-	if (!hlist_unhashed(&slot->chain) && slot->flow.isn == isn)
-		release_locked(slot);
-	raw_spin_unlock_irqrestore(&slots_lock, flags);
+	for (n = 0; n <= set_mask; n++) {
+		struct set *set = &sets[n];
+
+		if (n % 256 == 0)
+			cond_resched();
+		for (i = 0; i < set_slots; i++) {
+			if (!READ_ONCE(set->tag[i]))
+				continue;
+			raw_spin_lock_irqsave(&set->lock, flags);
+			if (set->tag[i] && condition(&set->slot[i], arg))
+				release_locked(set, i);
+			raw_spin_unlock_irqrestore(&set->lock, flags);
+		}
+	}
 }
 
 /**
  * toa_handshake_purge() - forget all handshakes of a namespace
  * @net: its toa_net_id()
  *
- * Context: process, may sleep; takes slots_lock for one slot at a time.
+ * Context: process, may sleep; takes a set's lock for one slot at a time.
  */
 void toa_handshake_purge(u32 net)
 {
-	unsigned long flags;
-	unsigned int i;
+	if (sets)
+		forget_if(is_of, net);
+}
 
-	for (i = 0; i < toa_syn_slots; i++) {
-		if (i % 4096 == 0)
-			cond_resched();
-		/* Nobody makes any more of them. */
-		if (READ_ONCE(slots[i].flow.net) != net)
-			continue;
-		raw_spin_lock_irqsave(&slots_lock, flags);
-		if (!hlist_unhashed(&slots[i].chain) && slots[i].flow.net == net)
-			release_locked(&slots[i]);
-		raw_spin_unlock_irqrestore(&slots_lock, flags);
-	}
+/**
+ * toa_handshake_sweep() - forget what is older than any handshake
+ *
+ * Clients abandon handshakes all the time. While one is kept, connections whose numbers end like
+ * its own take a closer look: without this, all of them would after some days.
+ *
+ * Context: process, may sleep; takes a set's lock for one slot at a time.
+ */
+void toa_handshake_sweep(void)
+{
+	if (sets)
+		forget_if(is_old, 0);
+}
+
+static void sweep_fn(struct work_struct *work)
+{
+	toa_handshake_sweep();
+	schedule_delayed_work(to_delayed_work(work), SWEEP_SECONDS * HZ);
+}
+
+static DECLARE_DELAYED_WORK(sweep, sweep_fn);
+
+/* As the kernel's own tables do, by the memory that there is. */
+static unsigned int __init usual_slots(void)
+{
+	struct sysinfo si;
+	u64 bytes;
+
+	si_meminfo(&si);
+	bytes = (u64)si.totalram * si.mem_unit;
+	return clamp_t(u64, roundup_pow_of_two(bytes >> SLOT_PER_BYTES_LOG2), SLOTS_MIN, SLOTS_MAX);
 }
 
 /**
@@ -191,21 +289,25 @@ int __init toa_handshake_init(void)
 {
 	unsigned int i, count;
 
+	if (toa_syn_slots == TOA_SYN_SLOTS_USUAL)
+		toa_syn_slots = usual_slots();
 	if (!toa_syn_slots)
 		return 0;
-	count = roundup_pow_of_two(toa_syn_slots) / 2 ?: 1;
-	slots = toa_fails() ? NULL : vzalloc(sizeof(*slots) * toa_syn_slots);
-	buckets = toa_fails() ? NULL : vzalloc(sizeof(*buckets) * count);
-	if (!slots || !buckets) {
+	count = roundup_pow_of_two(DIV_ROUND_UP(toa_syn_slots, SET_SLOTS));
+	set_slots = min_t(unsigned int, toa_syn_slots, SET_SLOTS);
+	set_mask = count - 1;
+	sets = toa_fails() ? NULL : vzalloc(sizeof(*sets) * count);
+	if (!sets) {
 		pr_err("no memory for %u handshake slots: lower the parameter syn_slots\n",
 		       toa_syn_slots);
-		toa_handshake_exit();
 		return -ENOMEM;
 	}
-	bucket_mask = count - 1;
-	get_random_bytes(&hash_key, sizeof(hash_key));
-	for (i = 0; i < toa_syn_slots; i++)
-		list_add_tail(&slots[i].order, &order);
+	get_random_bytes(hash_key, sizeof(hash_key));
+	for (i = 0; i < ARRAY_SIZE(hash_key); i++)
+		hash_key[i] |= 1;
+	for (i = 0; i < count; i++)
+		raw_spin_lock_init(&sets[i].lock);
+	schedule_delayed_work(&sweep, SWEEP_SECONDS * HZ);
 	return 0;
 }
 
@@ -216,6 +318,6 @@ int __init toa_handshake_init(void)
  */
 void toa_handshake_exit(void)
 {
-	vfree(buckets);
-	vfree(slots);
+	cancel_delayed_work_sync(&sweep);
+	vfree(sets);
 }

@@ -28,8 +28,11 @@ extern bool toa_kernel_getname;
 extern bool toa_nat64_getpeername;
 extern struct toa_option_rules toa_option_rules;
 extern unsigned int toa_segments;
-extern unsigned int toa_syn_slots;
+extern unsigned int toa_syn_slots;	/* before toa_handshake_init(): may be TOA_SYN_SLOTS_USUAL */
 extern unsigned int toa_table_max;
+
+/* As many as the memory of the machine suggests. */
+#define TOA_SYN_SLOTS_USUAL UINT_MAX
 
 /* toa_segments: a bit for each TOA_SEGMENT_ that the balancer writes its options into. */
 #define TOA_SEGMENT_BIT(segment) (1 << (segment))
@@ -52,16 +55,22 @@ int toa_param_set_bool(const char *val, const struct kernel_param *kp);
 
 #ifdef TOA_DEBUG
 bool toa_fails(void);
+u32 toa_ahead(void);
 #else
 static inline bool toa_fails(void)
 {
 	return false;
 }
+
+static inline u32 toa_ahead(void)
+{
+	return 0;
+}
 #endif
 
 static inline u32 toa_seconds(void)
 {
-	return jiffies / HZ;
+	return jiffies / HZ + toa_ahead();
 }
 
 /* toa_stats.c */
@@ -123,13 +132,11 @@ struct toa_flow {
 	__be32 addr[8];
 };
 
-struct toa_slot;
-
 /* How many handshakes are kept whose initial sequence numbers end alike. */
 enum { TOA_HANDSHAKE_ENDINGS = 4096 };
-extern u16 toa_handshake_kept[TOA_HANDSHAKE_ENDINGS];
+extern atomic_t toa_handshake_kept[TOA_HANDSHAKE_ENDINGS];
 
-static inline u16 *toa_handshake_count(u32 isn)
+static inline atomic_t *toa_handshake_count(u32 isn)
 {
 	return &toa_handshake_kept[isn % TOA_HANDSHAKE_ENDINGS];
 }
@@ -145,15 +152,15 @@ static inline u16 *toa_handshake_count(u32 isn)
  */
 static inline bool toa_handshake_misses(u32 isn)
 {
-	return READ_ONCE(*toa_handshake_count(isn)) == 0;
+	return atomic_read(toa_handshake_count(isn)) == 0;
 }
 
 int toa_handshake_init(void);
 void toa_handshake_exit(void);
 bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs);
-struct toa_slot *toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs);
-void toa_handshake_release(struct toa_slot *slot, u32 isn);
+bool toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs, bool forget);
 void toa_handshake_purge(u32 net);
+void toa_handshake_sweep(void);
 
 /* toa_table.c */
 

@@ -159,13 +159,9 @@ static noinline void overrule_earlier(const struct sk_buff *skb, const struct to
 				      const struct toa_addrs *addrs)
 {
 	struct toa_addrs earlier __uninitialized;
-	struct toa_slot *slot = toa_handshake_find(flow, &earlier);
 
-	if (!slot)
-		return;
-	overrule(skb, &earlier, addrs);
-	if (!addrs->have)
-		toa_handshake_release(slot, flow->isn);
+	if (toa_handshake_find(flow, &earlier, !addrs->have))
+		overrule(skb, &earlier, addrs);
 }
 
 /*
@@ -214,7 +210,7 @@ void toa_syn_again(const struct sock *listener, const struct sk_buff *skb)
 	struct toa_flow flow __uninitialized;
 
 	flow_of(listener, skb, isn, &flow);
-	if (!toa_handshake_misses(isn) && toa_handshake_find(&flow, &kept))
+	if (!toa_handshake_misses(isn) && toa_handshake_find(&flow, &kept, false))
 		return;
 	if (read_segment(skb, &addrs) && addrs.have)
 		toa_handshake_put(&flow, &addrs);
@@ -288,23 +284,21 @@ static __always_inline bool store(const struct sock *sk, const struct sk_buff *s
 
 /*
  * Look what earlier segments of a handshake said: it counts if the last one, of which @addrs are,
- * has not spoken. Returns what is to be released, or NULL.
+ * has not spoken.
  */
-static noinline struct toa_slot *earlier_words(const struct sock *listener,
-					       const struct sk_buff *skb, u32 isn, bool spoke,
-					       struct toa_addrs *addrs)
+static noinline void earlier_words(const struct sock *listener, const struct sk_buff *skb, u32 isn,
+				   bool completed, bool spoke, struct toa_addrs *addrs)
 {
 	struct toa_addrs earlier __uninitialized;
 	struct toa_flow flow __uninitialized;
-	struct toa_slot *slot;
 
 	flow_of(listener, skb, isn, &flow);
-	slot = toa_handshake_find(&flow, &earlier);
-	if (slot && spoke)
+	if (!toa_handshake_find(&flow, &earlier, completed))
+		return;
+	if (spoke)
 		overrule(skb, &earlier, addrs);
-	else if (slot)
+	else
 		*addrs = earlier;
-	return slot;
 }
 
 /* The accept queue is full: what the segment said is kept until the request is tried again. */
@@ -335,7 +329,6 @@ void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	/* Any segment in the window may complete a handshake: not by its own number. */
 	const u32 isn = tcp_rsk(req)->rcv_isn;
 	struct toa_addrs addrs __uninitialized;
-	struct toa_slot *slot = NULL;
 	bool spoke = false;
 
 	if (child && TOA_SYN_RECV_OWN_REQ && !*own_req)
@@ -346,7 +339,7 @@ void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	else
 		spoke = read_segment(skb, &addrs);
 	if (!toa_handshake_misses(isn) && (child || !spoke))
-		slot = earlier_words(listener, skb, isn, spoke, &addrs);
+		earlier_words(listener, skb, isn, child, spoke, &addrs);
 	if (unlikely(!child)) {
 		no_child(listener, skb, isn, spoke, &addrs);
 		return;
@@ -357,8 +350,6 @@ void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	} else if (store(child, skb, &addrs)) {
 		toa_stat_inc(TOA_STAT_SYN_RECV_TOA);
 	}
-	if (slot)
-		toa_handshake_release(slot, isn);
 }
 
 /*

@@ -58,7 +58,6 @@ u64 toa_hash_seed __read_mostly;
 u64 toa_hash_factor __read_mostly;
 
 static struct kmem_cache *cache;
-static atomic_t entries = ATOMIC_INIT(0);
 
 /* Protects the chains of the buckets whose hashes begin with the lock's number. */
 static struct {
@@ -125,8 +124,64 @@ struct magazine {
 	unsigned int count;
 };
 
-/* Touched by their own CPU only, with interrupts off. */
-static DEFINE_PER_CPU(struct magazine, magazines);
+/*
+ * How many entries there are: those that came from behind the magazines, less those that lie in one.
+ * Each CPU counts what came and went, and adds that to the sum, which all share, for every 64 only.
+ * Whoever wants to know exactly looks at all CPUs; that is when the table is nearly full.
+ */
+enum { COUNT_BATCH = 64 };
+
+static atomic_t entries_sum ____cacheline_aligned_in_smp = ATOMIC_INIT(0);
+
+/* Touched by its own CPU only, with interrupts off; but others read the counts. */
+struct cpu_entries {
+	struct magazine free;
+	int came;			/* and not yet in the sum */
+};
+
+static DEFINE_PER_CPU(struct cpu_entries, cpu_entries);
+
+static void grow_work_fn(struct work_struct *work);
+static DECLARE_WORK(grow_work, grow_work_fn);
+
+/* Some have come, or gone if @change is negative. */
+static void count_entries(int change)
+{
+	unsigned long flags;
+	int came;
+
+	local_irq_save(flags);
+	came = this_cpu_add_return(cpu_entries.came, change);
+	if (came >= COUNT_BATCH || came <= -COUNT_BATCH) {
+		this_cpu_sub(cpu_entries.came, came);
+		if (atomic_add_return(came, &entries_sum) >
+		    (int)READ_ONCE(READ_ONCE(toa_table)->grow_at))
+			schedule_work(&grow_work);
+	}
+	local_irq_restore(flags);
+}
+
+static unsigned int entries_exactly(void)
+{
+	int cpu, sum = atomic_read(&entries_sum);
+
+	for_each_possible_cpu(cpu) {
+		const struct cpu_entries *c = &per_cpu(cpu_entries, cpu);
+
+		sum += READ_ONCE(c->came) - (int)READ_ONCE(c->free.count);
+	}
+	return max(sum, 0);
+}
+
+/* Is there room for one more? Late by one for each other CPU that makes one at the same time. */
+static __always_inline bool has_room(void)
+{
+	/* At most this far is the sum behind. */
+	int behind = COUNT_BATCH * nr_cpu_ids;
+
+	return likely(atomic_read(&entries_sum) + behind < (int)READ_ONCE(toa_table_max)) ||
+	       entries_exactly() < READ_ONCE(toa_table_max);
+}
 
 static struct magazine pool;
 static DEFINE_RAW_SPINLOCK(pool_lock);	/* protects it */
@@ -198,16 +253,21 @@ static noinline struct toa_entry *entry_alloc_slow(void)
 {
 	struct toa_entry *e;
 
-	if (!need_pool())
-		return kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN);
-	e = pool_pop();
-	if (READ_ONCE(pool.count) < POOL_ENTRIES / 4)
-		schedule_work(&pool_work);
+	if (!need_pool()) {
+		e = kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN);
+	} else {
+		e = pool_pop();
+		if (READ_ONCE(pool.count) < POOL_ENTRIES / 4)
+			schedule_work(&pool_work);
+	}
+	if (e)
+		count_entries(1);
 	return e;
 }
 
 static noinline void entry_free(struct toa_entry *e)
 {
+	count_entries(-1);
 	if (!need_pool()) {
 		kmem_cache_free(cache, e);
 		return;
@@ -217,7 +277,7 @@ static noinline void entry_free(struct toa_entry *e)
 		schedule_work(&pool_work);
 }
 
-static struct toa_entry *entry_alloc(void)
+static __always_inline struct toa_entry *entry_alloc(void)
 {
 	unsigned long flags;
 	struct toa_entry *e;
@@ -225,7 +285,7 @@ static struct toa_entry *entry_alloc(void)
 	if (toa_fails())
 		return NULL;
 	local_irq_save(flags);
-	e = pop(this_cpu_ptr(&magazines));
+	e = pop(this_cpu_ptr(&cpu_entries.free));
 	local_irq_restore(flags);
 	return likely(e) ? e : entry_alloc_slow();
 }
@@ -234,14 +294,13 @@ static struct toa_entry *entry_alloc(void)
  * Take an entry out of use, with interrupts off. Returns it if the magazine is full: then it is for
  * entry_free(), when they are on again.
  */
-static struct toa_entry *entry_recycle(struct toa_entry *e)
+static __always_inline struct toa_entry *entry_recycle(struct toa_entry *e)
 {
-	struct magazine *m = this_cpu_ptr(&magazines);
+	struct magazine *m = this_cpu_ptr(&cpu_entries.free);
 
 	if (e->addrs.have & TOA_HAVE_V6)
 		toa_stat_inc(TOA_STAT_IP6_FREE);
-	atomic_dec(&entries);
-	/* Tell readers who stand on it, before somebody else can fill it. */
+	/* Tell readers who stand on it, before it is filled again: see entry_new(). */
 	WRITE_ONCE(e->sk, NULL);
 	if (unlikely(m->count >= MAGAZINE_ENTRIES))
 		return e;
@@ -282,14 +341,14 @@ static void grow_work_fn(struct work_struct *work)
 	unsigned int size = old->size, b;
 	struct toa_table *bigger;
 
-	while (size < TABLE_SIZE_MAX && (unsigned int)atomic_read(&entries) >= size)
+	while (size < TABLE_SIZE_MAX && entries_exactly() >= size)
 		size *= 2;
 	if (size == old->size)
 		return;
 	bigger = table_alloc(size);
 	if (!bigger) {
 		/* The chains get longer, that is all. Do not try again for each entry. */
-		WRITE_ONCE(old->grow_at, (unsigned int)atomic_read(&entries) + old->size / 8);
+		WRITE_ONCE(old->grow_at, entries_exactly() + old->size / 8);
 		return;
 	}
 	/* Pairs with smp_rmb() in find(), toa_table_misses() and bucket_empty(). */
@@ -303,8 +362,6 @@ static void grow_work_fn(struct work_struct *work)
 	toa_synchronize();
 	toa_kvfree(old);
 }
-
-static DECLARE_WORK(grow_work, grow_work_fn);
 
 /*
  * Readers
@@ -490,23 +547,25 @@ static struct toa_entry *link_locked(struct toa_entry *e, u64 hash)
 }
 
 /* Return: an entry, or NULL; then it is counted why. */
-static struct toa_entry *entry_new(void)
+static __always_inline struct toa_entry *entry_new(void)
 {
-	unsigned int count = atomic_inc_return(&entries);
 	struct toa_entry *e;
 
-	if (unlikely(count > READ_ONCE(READ_ONCE(toa_table)->grow_at)))
-		schedule_work(&grow_work);
-	if (count > READ_ONCE(toa_table_max)) {
+	if (unlikely(!has_room())) {
 		toa_stat_inc(TOA_STAT_TABLE_FULL);
-	} else {
-		e = entry_alloc();
-		if (e)
-			return e;
-		toa_stat_inc(TOA_STAT_ALLOC_FAILED);
+		return NULL;
 	}
-	atomic_dec(&entries);
-	return NULL;
+	e = entry_alloc();
+	if (unlikely(!e)) {
+		toa_stat_inc(TOA_STAT_ALLOC_FAILED);
+		return NULL;
+	}
+	/*
+	 * Readers who stand on its last life see that it ended before they see what fills it now:
+	 * pairs with smp_rmb() in toa_table_find().
+	 */
+	smp_wmb();
+	return e;
 }
 
 /* Put an entry, filled but for @sk, in the place of what is there under this address. */
@@ -731,7 +790,7 @@ void toa_table_purge(u32 net)
 	struct toa_entry copy;
 	u64 from = 0;
 
-	if (!atomic_read(&entries))
+	if (!entries_exactly())
 		return;
 	for (; walk(&from, &copy); from++)
 		/* Another connection may have the address by now, in another namespace. */
@@ -892,7 +951,7 @@ static void table_free(void)
 	while ((e = pop(&pool)))
 		kmem_cache_free(cache, e);
 	for_each_possible_cpu(cpu)
-		while ((e = pop(per_cpu_ptr(&magazines, cpu))))
+		while ((e = pop(per_cpu_ptr(&cpu_entries.free, cpu))))
 			kmem_cache_free(cache, e);
 	toa_kvfree(toa_table);
 	toa_table = NULL;

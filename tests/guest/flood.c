@@ -110,7 +110,24 @@ static long vmalloc_bytes(void)
  * SYN floods
  */
 
-enum { SLOTS = 16384, FLOOD = 10000, HONEST = 10 };
+/* A third of the slots: no set of them is full then. */
+enum { SLOTS = 16384, FLOOD = 5000, HONEST = 10 };
+
+#define SLOTS_PARAM "syn_slots=16384"
+
+static long number_in(const char *path)
+{
+	char text[32] = "";
+
+	check(read_file(path, text, sizeof(text)));
+	return atol(text);
+}
+
+/* Handshakes that the module keeps. */
+static long kept(void)
+{
+	return number_in("/sys/module/toa/parameters/kept");
+}
 
 /* SYNs from addresses and ports that are all different, with both options. */
 static void flood(const struct server *s, unsigned int from, unsigned int to)
@@ -139,7 +156,7 @@ static void floods(const void *arg)
 	long slabs, vmalloc;
 	int i, fd;
 
-	load("debug=0");
+	load("debug=0 " SLOTS_PARAM);
 	/* Not through the queue that is flooded: that the kernel keeps in bounds by itself. */
 	server_open(&victim, kind, 1);
 	server_open(&s, kind, 2 * HONEST);
@@ -170,16 +187,47 @@ static void floods(const void *arg)
 	}
 	check(stats_balanced());
 	/* Their slots are free again; the table has had entries. */
+	check_num(kept(), FLOOD);
 	require(stats_get(&before));
 	slabs = slab_bytes();
-	flood(&victim, FLOOD, SLOTS);
-	check_moved(&before);
-	flood(&victim, SLOTS, SLOTS + 1000);
-	check_moved(&before, "toa_syn_evicted", 1000);
+	flood(&victim, FLOOD, SLOTS + 1000);
+	check(kept() > SLOTS * 3 / 4 && kept() <= SLOTS);
+	check_moved(&before, "toa_syn_evicted", (int)(SLOTS + 1000 - kept()));
 	check_num(slab_bytes(), slabs);
 	check_num(vmalloc_bytes(), vmalloc);
 	test_note("%d SYNs; vmalloc %ld bytes, slab %ld bytes before and after", SLOTS + 1000,
 		  vmalloc, slabs);
+	unload();
+}
+
+/* What clients abandon is not kept for ever: the quick look stays quick. */
+static void abandoned(const void *arg)
+{
+	struct server s, victim;
+	struct stats before;
+	struct conn c;
+	int fd;
+
+	(void)arg;
+	load("debug=0 " SLOTS_PARAM);
+	server_open(&victim, INET, 1);
+	server_open(&s, INET, 5);
+	flood(&victim, 0, FLOOD);
+	check_num(kept(), FLOOD);
+	require(stats_get(&before));
+	write_file("/sys/module/toa/parameters/ahead", "500");
+	check_num(kept(), FLOOD);
+	server_conn(&s, &c);
+	conn_syn(&c, both());
+	require(conn_synack(&c, NULL));
+	write_file("/sys/module/toa/parameters/ahead", "600");
+	check_num(kept(), 1);
+	check_moved(&before);
+	conn_ack(&c, NULL);
+	fd = server_accept(&s, NULL);
+	require(fd >= 0);
+	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
+	check_num(kept(), 0);
 	unload();
 }
 
@@ -695,6 +743,7 @@ int main(int argc, char **argv)
 	}
 	test_add(floods, &kinds[0], "a flood of SYNs with options, IPv4");
 	test_add(floods, &kinds[1], "a flood of SYNs with options, IPv6");
+	test_add(abandoned, NULL, "abandoned handshakes are forgotten");
 	test_add(read_under_traffic, NULL, "the table read under traffic");
 	test_add(fields, NULL, "the fields of the table's lines");
 	test_add(many_entries, NULL, "very many entries");
