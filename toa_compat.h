@@ -281,14 +281,7 @@ static __always_inline bool toa_ftrace_returns_to(const struct toa_ftrace_regs *
 #define TOA_PARAM_NOARG
 #endif
 
-/* Lists and CPUs */
-
-#if LINUX_VERSION_CODE < KERNEL_VERSION(3, 9, 0)
-#undef hlist_for_each_entry
-#define hlist_for_each_entry(pos, head, member) \
-	for (pos = (head)->first ? hlist_entry((head)->first, typeof(*pos), member) : NULL; pos; \
-	     pos = pos->member.next ? hlist_entry(pos->member.next, typeof(*pos), member) : NULL)
-#endif
+/* CPUs */
 
 #ifndef TOA_HAS_cpus_read_lock
 #define cpus_read_lock() get_online_cpus()

@@ -57,7 +57,7 @@ static unsigned int set_slots __read_mostly;	/* in use of each set: fewer if syn
 static u64 hash_key[6] __read_mostly;
 
 /* How many handshakes are kept whose initial sequence numbers end alike. */
-atomic_t toa_handshake_kept[TOA_HANDSHAKE_ENDINGS];
+atomic_t toa_handshake_kept[TOA_HANDSHAKE_ENDINGS] ____cacheline_aligned_in_smp;
 
 static u64 words(const u32 *w)
 {
@@ -111,12 +111,15 @@ static int find_locked(const struct set *set, u8 tag, const struct toa_flow *flo
 
 static void release_locked(struct set *set, unsigned int i)
 {
+	const struct toa_flow *flow = &set->slot[i].flow;
+
+	toa_net_give(flow->net, TOA_NET_HANDSHAKES);
 	set->tag[i] = 0;
 	while (set->used && !set->tag[set->used - 1])
 		set->used--;
 	/* Whoever sees it gone sees that its request is taken: pairs with toa_child_wanted(). */
 	smp_wmb();
-	atomic_dec(toa_handshake_count(set->slot[i].flow.isn));
+	atomic_dec(toa_handshake_count(flow->isn));
 }
 
 /* A free slot, or else the one that was filled first. */
@@ -155,6 +158,10 @@ bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addr
 	raw_spin_lock_irqsave(&set->lock, flags);
 	i = find_locked(set, tag_of(hash), flow);
 	if (i < 0) {
+		if (unlikely(!toa_net_take(flow->net, TOA_NET_HANDSHAKES))) {
+			toa_stat_inc(TOA_STAT_ALLOC_FAILED);
+			goto unlock;
+		}
 		i = oldest_locked(set);
 		if (set->tag[i]) {
 			evicted = toa_seconds() - set->slot[i].born <= SLOT_YOUNG_SECONDS;
@@ -169,6 +176,7 @@ bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addr
 	slot->addrs = *addrs;
 	slot->born = toa_seconds();
 	set->filled[i] = ++set->turn;
+unlock:
 	raw_spin_unlock_irqrestore(&set->lock, flags);
 	if (unlikely(evicted))
 		toa_stat_inc(TOA_STAT_SYN_EVICTED);
@@ -202,18 +210,13 @@ bool toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs, bo
 	return i >= 0;
 }
 
-static bool is_of(const struct slot *slot, u32 net)
-{
-	return slot->flow.net == net;
-}
-
-static bool is_old(const struct slot *slot, u32 unused)
+static bool is_old(const struct slot *slot)
 {
 	return toa_seconds() - slot->born > SLOT_MAX_AGE_SECONDS;
 }
 
-/* Forget those for which a condition holds. */
-static void forget_if(bool (*condition)(const struct slot *slot, u32 arg), u32 arg)
+/* Forget those of some namespaces, or, if @of is NULL, those that are old. */
+static void forget(bool (*of)(u32 net))
 {
 	unsigned int n, i;
 	unsigned long flags;
@@ -223,27 +226,27 @@ static void forget_if(bool (*condition)(const struct slot *slot, u32 arg), u32 a
 
 		if (n % 256 == 0)
 			cond_resched();
-		for (i = 0; i < set_slots; i++) {
-			if (!READ_ONCE(set->tag[i]))
-				continue;
-			raw_spin_lock_irqsave(&set->lock, flags);
-			if (set->tag[i] && condition(&set->slot[i], arg))
+		if (!READ_ONCE(set->used))
+			continue;
+		raw_spin_lock_irqsave(&set->lock, flags);
+		for (i = 0; i < set->used; i++)
+			if (set->tag[i] &&
+			    (of ? of(set->slot[i].flow.net) : is_old(&set->slot[i])))
 				release_locked(set, i);
-			raw_spin_unlock_irqrestore(&set->lock, flags);
-		}
+		raw_spin_unlock_irqrestore(&set->lock, flags);
 	}
 }
 
 /**
- * toa_handshake_purge() - forget all handshakes of a namespace
- * @net: its toa_net_id()
+ * toa_handshake_purge() - forget all handshakes of some namespaces
+ * @of: whether one is of them, by its toa_net_id()
  *
- * Context: process, may sleep; takes a set's lock for one slot at a time.
+ * Context: process, may sleep; takes one set's lock at a time.
  */
-void toa_handshake_purge(u32 net)
+void toa_handshake_purge(bool (*of)(u32 net))
 {
 	if (sets)
-		forget_if(is_of, net);
+		forget(of);
 }
 
 /**
@@ -252,12 +255,12 @@ void toa_handshake_purge(u32 net)
  * Clients abandon handshakes all the time. While one is kept, connections whose numbers end like
  * its own take a closer look: without this, all of them would after some days.
  *
- * Context: process, may sleep; takes a set's lock for one slot at a time.
+ * Context: process, may sleep; takes one set's lock at a time.
  */
 void toa_handshake_sweep(void)
 {
 	if (sets)
-		forget_if(is_old, 0);
+		forget(NULL);
 }
 
 static void sweep_fn(struct work_struct *work)

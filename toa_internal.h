@@ -114,6 +114,46 @@ static inline void toa_stat_inc(enum toa_stat stat)
 int toa_stats_init(void);
 void toa_stats_exit(void);
 
+/* toa_net.c */
+
+enum toa_net_count {
+	TOA_NET_ENTRIES,
+	TOA_NET_HANDSHAKES,
+	TOA_NET_COUNTS,
+};
+
+bool toa_net_add(u32 net, enum toa_net_count what, int change);
+bool toa_net_ending(u32 net);
+int toa_net_begin(u32 net);
+void toa_net_end_begin(u32 net, bool left[TOA_NET_COUNTS]);
+void toa_net_end(u32 net);
+
+/**
+ * toa_net_take() - count one that a namespace gets
+ * @net:  its toa_net_id()
+ * @what: of which
+ *
+ * Context: any. Writes nothing for the initial namespace.
+ * Return: false if it may not have any more.
+ */
+static inline bool toa_net_take(u32 net, enum toa_net_count what)
+{
+	return likely(net == toa_net_id(&init_net)) || toa_net_add(net, what, 1);
+}
+
+/**
+ * toa_net_give() - count one that a namespace has no longer
+ * @net:  its toa_net_id()
+ * @what: of which
+ *
+ * Context: any. Writes nothing for the initial namespace.
+ */
+static inline void toa_net_give(u32 net, enum toa_net_count what)
+{
+	if (unlikely(net != toa_net_id(&init_net)))
+		toa_net_add(net, what, -1);
+}
+
 /* toa_handshake.c */
 
 /**
@@ -159,7 +199,7 @@ int toa_handshake_init(void);
 void toa_handshake_exit(void);
 bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs);
 bool toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs, bool forget);
-void toa_handshake_purge(u32 net);
+void toa_handshake_purge(bool (*of)(u32 net));
 void toa_handshake_sweep(void);
 
 /* toa_table.c */
@@ -228,7 +268,7 @@ bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *
 void toa_table_remove(const struct sock *sk);
 bool toa_table_has(const struct sock *sk);
 bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs);
-void toa_table_purge(u32 net);
+void toa_table_purge(bool (*of)(u32 net));
 #ifdef TOA_DEBUG
 bool toa_table_insert_synthetic(unsigned int number);
 void toa_table_remove_synthetic(unsigned int number);

@@ -197,7 +197,8 @@ static __always_inline __be16 port_in(const __u8 *opt, __be16 sender_port)
 {
 	__be16 port;
 
-	if (opt[1] != LEN_V4 && opt[1] != LEN_V6)
+	/* Of the lengths there are, those with a port are the multiples of four. */
+	if (opt[1] % 4)
 		return sender_port;
 	memcpy(&port, opt + 2, sizeof(port));
 	return port;

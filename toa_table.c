@@ -53,11 +53,11 @@ struct toa_entry {
 	struct toa_addrs addrs;
 };
 
-struct toa_table *toa_table;
+struct toa_table *toa_table __read_mostly;
 u64 toa_hash_seed __read_mostly;
 u64 toa_hash_factor __read_mostly;
 
-static struct kmem_cache *cache;
+static struct kmem_cache *cache __read_mostly;
 
 /* Protects the chains of the buckets whose hashes begin with the lock's number. */
 static struct {
@@ -131,7 +131,9 @@ struct magazine {
  */
 enum { COUNT_BATCH = 64 };
 
-static atomic_t entries_sum ____cacheline_aligned_in_smp = ATOMIC_INIT(0);
+static struct {
+	atomic_t sum;
+} ____cacheline_aligned_in_smp entries;
 
 /* Touched by its own CPU only, with interrupts off; but others read the counts. */
 struct cpu_entries {
@@ -154,7 +156,7 @@ static void count_entries(int change)
 	came = this_cpu_add_return(cpu_entries.came, change);
 	if (came >= COUNT_BATCH || came <= -COUNT_BATCH) {
 		this_cpu_sub(cpu_entries.came, came);
-		if (atomic_add_return(came, &entries_sum) >
+		if (atomic_add_return(came, &entries.sum) >
 		    (int)READ_ONCE(READ_ONCE(toa_table)->grow_at))
 			schedule_work(&grow_work);
 	}
@@ -163,7 +165,7 @@ static void count_entries(int change)
 
 static unsigned int entries_exactly(void)
 {
-	int cpu, sum = atomic_read(&entries_sum);
+	int cpu, sum = atomic_read(&entries.sum);
 
 	for_each_possible_cpu(cpu) {
 		const struct cpu_entries *c = &per_cpu(cpu_entries, cpu);
@@ -179,12 +181,14 @@ static __always_inline bool has_room(void)
 	/* At most this far is the sum behind. */
 	int behind = COUNT_BATCH * nr_cpu_ids;
 
-	return likely(atomic_read(&entries_sum) + behind < (int)READ_ONCE(toa_table_max)) ||
+	return likely(atomic_read(&entries.sum) + behind < (int)READ_ONCE(toa_table_max)) ||
 	       entries_exactly() < READ_ONCE(toa_table_max);
 }
 
-static struct magazine pool;
-static DEFINE_RAW_SPINLOCK(pool_lock);	/* protects it */
+static struct {
+	raw_spinlock_t lock;		/* protects the other */
+	struct magazine free;
+} ____cacheline_aligned_in_smp pool = { .lock = __RAW_SPIN_LOCK_UNLOCKED(pool.lock) };
 
 static void push(struct magazine *m, struct toa_entry *e)
 {
@@ -213,9 +217,9 @@ static void pool_push(struct toa_entry *e)
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&pool_lock, flags);
-	push(&pool, e);
-	raw_spin_unlock_irqrestore(&pool_lock, flags);
+	raw_spin_lock_irqsave(&pool.lock, flags);
+	push(&pool.free, e);
+	raw_spin_unlock_irqrestore(&pool.lock, flags);
 }
 
 static struct toa_entry *pool_pop(void)
@@ -223,9 +227,9 @@ static struct toa_entry *pool_pop(void)
 	unsigned long flags;
 	struct toa_entry *e;
 
-	raw_spin_lock_irqsave(&pool_lock, flags);
-	e = pop(&pool);
-	raw_spin_unlock_irqrestore(&pool_lock, flags);
+	raw_spin_lock_irqsave(&pool.lock, flags);
+	e = pop(&pool.free);
+	raw_spin_unlock_irqrestore(&pool.lock, flags);
 	return e;
 }
 
@@ -233,13 +237,13 @@ static void pool_work_fn(struct work_struct *work)
 {
 	struct toa_entry *e;
 
-	while (READ_ONCE(pool.count) < POOL_ENTRIES / 2) {
+	while (READ_ONCE(pool.free.count) < POOL_ENTRIES / 2) {
 		e = kmem_cache_alloc(cache, GFP_KERNEL);
 		if (!e)
 			break;
 		pool_push(e);
 	}
-	while (READ_ONCE(pool.count) > POOL_ENTRIES) {
+	while (READ_ONCE(pool.free.count) > POOL_ENTRIES) {
 		e = pool_pop();
 		if (!e)
 			break;
@@ -257,7 +261,7 @@ static noinline struct toa_entry *entry_alloc_slow(void)
 		e = kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN);
 	} else {
 		e = pool_pop();
-		if (READ_ONCE(pool.count) < POOL_ENTRIES / 4)
+		if (READ_ONCE(pool.free.count) < POOL_ENTRIES / 4)
 			schedule_work(&pool_work);
 	}
 	if (e)
@@ -273,7 +277,7 @@ static noinline void entry_free(struct toa_entry *e)
 		return;
 	}
 	pool_push(e);
-	if (READ_ONCE(pool.count) > POOL_ENTRIES)
+	if (READ_ONCE(pool.free.count) > POOL_ENTRIES)
 		schedule_work(&pool_work);
 }
 
@@ -300,6 +304,7 @@ static __always_inline struct toa_entry *entry_recycle(struct toa_entry *e)
 
 	if (e->addrs.have & TOA_HAVE_V6)
 		toa_stat_inc(TOA_STAT_IP6_FREE);
+	toa_net_give(e->net, TOA_NET_ENTRIES);
 	/* Tell readers who stand on it, before it is filled again: see entry_new(). */
 	WRITE_ONCE(e->sk, NULL);
 	if (unlikely(m->count >= MAGAZINE_ENTRIES))
@@ -602,19 +607,29 @@ static void entry_put(struct toa_entry *e, const struct sock *sk)
  */
 bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *addrs)
 {
-	struct toa_entry *e = entry_new();
+	const u32 net = toa_net_id(sock_net(sk));
+	struct toa_entry *e;
 
-	if (!e) {
-		/* What is there under this address was another connection's. */
-		toa_table_remove(sk);
-		return false;
+	if (unlikely(!toa_net_take(net, TOA_NET_ENTRIES))) {
+		toa_stat_inc(TOA_STAT_ALLOC_FAILED);
+		goto lost;
 	}
-	e->net = toa_net_id(sock_net(sk));
+	e = entry_new();
+	if (unlikely(!e)) {
+		toa_net_give(net, TOA_NET_ENTRIES);
+		goto lost;
+	}
+	e->net = net;
 	e->born = toa_seconds();
 	tuple_of(sk, ipv4, &e->tuple);
 	e->addrs = *addrs;
 	entry_put(e, sk);
 	return true;
+
+lost:
+	/* What is there under this address was another connection's. */
+	toa_table_remove(sk);
+	return false;
 }
 
 /* Only if it is of that namespace, unless that is 0. */
@@ -780,12 +795,12 @@ static bool walk(u64 *from, struct toa_entry *copy)
 }
 
 /**
- * toa_table_purge() - forget all connections of a namespace
- * @net: its toa_net_id(), or 0 for all namespaces
+ * toa_table_purge() - forget all connections of some namespaces
+ * @of: whether one is of them, by its toa_net_id(); NULL for all namespaces
  *
  * Context: process, may sleep.
  */
-void toa_table_purge(u32 net)
+void toa_table_purge(bool (*of)(u32 net))
 {
 	struct toa_entry copy;
 	u64 from = 0;
@@ -794,8 +809,8 @@ void toa_table_purge(u32 net)
 		return;
 	for (; walk(&from, &copy); from++)
 		/* Another connection may have the address by now, in another namespace. */
-		if (!net || copy.net == net)
-			remove_entry(copy.sk, from, net);
+		if (!of || of(copy.net))
+			remove_entry(copy.sk, from, of ? copy.net : 0);
 }
 
 /*
@@ -917,14 +932,16 @@ static int __net_init net_init(struct net *net)
 {
 	/* The initial namespace shows the whole host. Mode 0440: who talks to whom is private. */
 	unsigned long shown = net_eq(net, &init_net) ? 0 : toa_net_id(net);
+	int err = shown ? toa_net_begin(shown) : 0;
 
-	if (!toa_fails() && proc_create_data("toa_table", 0440, net->proc_net, &table_ops,
-					     (void *)shown))
+	if (!err && !toa_fails() &&
+	    proc_create_data("toa_table", 0440, net->proc_net, &table_ops, (void *)shown))
 		return 0;
 	if (net_eq(net, &init_net))
 		return -ENOMEM;
 	/* No reason to refuse a container. */
-	pr_warn_ratelimited("no memory for /proc/net/toa_table of a new namespace\n");
+	pr_warn_ratelimited("no memory for %s of a new namespace\n",
+			    err ? "addresses" : "/proc/net/toa_table");
 	return 0;
 }
 
@@ -932,13 +949,28 @@ static void __net_exit net_exit(struct net *net)
 {
 	/* Unlike remove_proc_entry(), it does not mind if there was no memory for the file. */
 	remove_proc_subtree("toa_table", net->proc_net);
-	toa_handshake_purge(toa_net_id(net));
-	toa_table_purge(toa_net_id(net));
+}
+
+/* Many end together: one walk is for all. Mostly there is none, as the sockets are gone. */
+static void __net_exit net_exit_batch(struct list_head *nets)
+{
+	bool left[TOA_NET_COUNTS] = { false };
+	struct net *net;
+
+	list_for_each_entry(net, nets, exit_list)
+		toa_net_end_begin(toa_net_id(net), left);
+	if (left[TOA_NET_HANDSHAKES])
+		toa_handshake_purge(toa_net_ending);
+	if (left[TOA_NET_ENTRIES])
+		toa_table_purge(toa_net_ending);
+	list_for_each_entry(net, nets, exit_list)
+		toa_net_end(toa_net_id(net));
 }
 
 static struct pernet_operations net_ops = {
 	.init = net_init,
 	.exit = net_exit,
+	.exit_batch = net_exit_batch,
 };
 
 static void table_free(void)
@@ -948,7 +980,7 @@ static void table_free(void)
 
 	cancel_work_sync(&grow_work);
 	cancel_work_sync(&pool_work);
-	while ((e = pop(&pool)))
+	while ((e = pop(&pool.free)))
 		kmem_cache_free(cache, e);
 	for_each_possible_cpu(cpu)
 		while ((e = pop(per_cpu_ptr(&cpu_entries.free, cpu))))
@@ -988,7 +1020,7 @@ int __init toa_table_init(void)
 	toa_table = t;
 	if (TOA_PREEMPT_RT && !toa_fails())
 		pool_work_fn(NULL);
-	if (TOA_PREEMPT_RT && !pool.count)
+	if (TOA_PREEMPT_RT && !pool.free.count)
 		goto no_pool;
 	err = toa_fails() ? -ENOMEM : register_pernet_subsys(&net_ops);
 	if (!err)
@@ -1014,7 +1046,7 @@ no_cache:
 void toa_table_exit(void)
 {
 	/* All at once: each namespace would walk the whole table for its own. */
-	toa_table_purge(0);
+	toa_table_purge(NULL);
 	unregister_pernet_subsys(&net_ops);
 	table_free();
 }

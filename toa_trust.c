@@ -52,7 +52,7 @@ struct toa_trust {
 	struct span span[];
 };
 
-struct toa_trust __rcu *toa_trust;
+struct toa_trust __rcu *toa_trust __read_mostly;
 
 /* Writers are serialised by the lock that the kernel holds around all accesses to a parameter. */
 static struct toa_trust *current_list(void)

@@ -42,6 +42,32 @@ info() {
 	esac
 }
 
+# apart: what all processors write on the path of a connection shares no cache line with anything else, and
+# what they only read stands together
+apart() {
+	objdump -t "$(cat "$tmp/ko")" | perl -ane '
+		BEGIN {
+			%alone = map { $_ => 1 } qw(entries locks pool toa_handshake_kept);
+			%read = map { $_ => 1 } qw(cache hash_key set_mask set_slots sets toa_debug
+				toa_hash_factor toa_hash_seed toa_option_rules toa_segments toa_syn_slots
+				toa_table toa_table_max toa_trust);
+			%missing = (%alone, %read);
+		}
+		my ($section, $size, $name) = @F[-3 .. -1];
+		next unless $section =~ /^\.(data|bss|data\.\.read_mostly)$/ && hex $size;
+		delete $missing{$name};
+		print "$name is in $section\n" if $read{$name} && $section !~ /read_mostly/;
+		for my $line (int(hex($F[0]) / 64) .. int((hex($F[0]) + hex($size) - 1) / 64)) {
+			my $other = $on{$section, $line};
+			print "$name and $other share a line\n"
+				if $other && ($alone{$name} || $alone{$other});
+			$on{$section, $line} = $name;
+		}
+		END { print "there is no $_\n" for keys %missing }' >"$tmp/apart"
+	cat "$tmp/apart"
+	[ ! -s "$tmp/apart" ]
+}
+
 # described DEFAULT TEXT: the text tells the default, and how far numbers may go
 described() {
 	# Nothing is said in words.
@@ -252,6 +278,7 @@ for kernel in $(kernels); do
 		continue
 	fi
 	build "$kernel: builds without a warning" "$kernel" || continue
+	run "$kernel: what connections write has cache lines of its own" apart
 	run "$kernel: modinfo: for this kernel" info vermagic "$(cat "$dir/release") "
 	run "$kernel: modinfo: GPL" info license GPL
 	run "$kernel: modinfo: depends on no other module" test -z "$(modinfo -F depends "$(cat "$tmp/ko")")"

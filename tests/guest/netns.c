@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define HOLDER "/sys/module/toa_holder/parameters"
+#define TRACING "/sys/kernel/tracing/"
 
 enum { PORT = 7777 };
 
@@ -262,6 +263,77 @@ static void file_outlives(const void *arg)
 	fclose(f);
 }
 
+/* How often a function of the module was called since the probes were set. */
+static long calls(const char *function)
+{
+	static char text[8192];
+	char *line, *rest = text, name[64];
+	long count;
+
+	require(read_file(TRACING "kprobe_profile", text, sizeof(text)));
+	while ((line = strsep(&rest, "\n")))
+		if (sscanf(line, "%63s %ld", name, &count) == 2 && !strcmp(name, function))
+			return count;
+	test_fail(__FILE__, __LINE__, "no probe on %s", function);
+	return -1;
+}
+
+static void ended(long count)
+{
+	int i;
+
+	for (i = 0; i < WAIT_MS && calls("end") < count; i++)
+		usleep(1000);
+	check_num(calls("end"), count);
+}
+
+/* The end of a namespace walks through nothing that is others', unless some of its own is left. */
+static void ends_cheaply(const void *arg)
+{
+	static const char probes[] = "p:toanet/end toa:toa_net_end\n"
+				     "p:toanet/table toa:toa_table_purge\n"
+				     "p:toanet/handshakes toa:toa_handshake_purge\n";
+	struct side a;
+	int i;
+
+	(void)arg;
+	if (access(TRACING "kprobe_events", W_OK))
+		test_skip("no " TRACING "kprobe_events");
+	write_file(TRACING "kprobe_events", probes);
+	write_file(TRACING "events/toanet/enable", "1");
+	for (i = 0; i < 4; i++) {
+		side_open(&a, i % 2 ? INET : DUAL6);
+		server_conn(&a.s, &a.c);
+		a.c.dev = &a.ns.dev;
+		require(conn_open(&a.c, i < 2 ? v6_opt("2001:db8::1", 1) : NULL,
+				  i < 2 ? NULL : v6_opt("2001:db8::1", 1)));
+		a.fd = server_accept(&a.s, NULL);
+		check_num(lines_in(&a, NULL, 0), 1);
+		reset(a.fd);
+		close(a.s.fd);
+		ns_free(&a.ns);
+	}
+	ended(4);
+	check_num(calls("table"), 0);
+	check_num(calls("handshakes"), 0);
+
+	/* A handshake that nobody completes. */
+	side_open(&a, INET);
+	server_conn(&a.s, &a.c);
+	a.c.dev = &a.ns.dev;
+	conn_syn(&a.c, v6_opt("2001:db8::1", 1));
+	require(conn_synack(&a.c, NULL));
+	close(a.s.fd);
+	ns_free(&a.ns);
+	ended(5);
+	check_num(calls("table"), 0);
+	check_num(calls("handshakes"), 1);
+	write_file(TRACING "events/toanet/enable", "0");
+	write_file(TRACING "kprobe_events", "");
+	check(stats_balanced());
+	check(table_empties());
+}
+
 int main(int argc, char **argv)
 {
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
@@ -276,6 +348,7 @@ int main(int argc, char **argv)
 	test_add(moved, NULL, "socket used from another namespace");
 	test_add(destroyed, NULL, "namespace ends with live connections");
 	test_add(outlived, NULL, "namespace ends with connections of a server in the kernel");
+	test_add(ends_cheaply, NULL, "the end of a namespace does not walk through others' connections");
 	test_add(file_outlives, NULL, "toa_table open when its namespace ends");
 	return toa_main("netns", "", argc, argv);
 }
