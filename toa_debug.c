@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For tests, in DEBUG builds only: faults on demand, entries without connections, and time that
- * passes at once.
+ * For tests, in DEBUG builds only: faults on demand, entries without connections, ends that go
+ * unnoticed, time that passes at once, and a reader that can be held.
  */
 #include "toa_internal.h"
 
@@ -107,3 +107,36 @@ static const struct kernel_param_ops kept_ops = {
 
 module_param_cb(kept, &kept_ops, NULL, 0444);
 MODULE_PARM_DESC(kept, "Handshakes that are kept (read only)");
+
+static bool deaf;
+module_param(deaf, bool, 0644);
+MODULE_PARM_DESC(deaf, "Do not notice the end of connections, as kprobes may (default 0)");
+
+/**
+ * toa_deaf() - shall the end of a connection go unnoticed?
+ *
+ * Context: any.
+ */
+bool toa_deaf(void)
+{
+	return READ_ONCE(deaf);
+}
+
+static unsigned int hold;
+module_param(hold, uint, 0644);
+MODULE_PARM_DESC(hold, "1: hold the next reader of an entry before it copies it; 2: it is held (default 0)");
+
+/**
+ * toa_hold() - where a reader has found its entry: stay there while a test says so
+ *
+ * Context: any; waits for at most five seconds.
+ */
+void toa_hold(void)
+{
+	unsigned long until = jiffies + 5 * HZ;
+
+	if (cmpxchg(&hold, 1, 2) != 1)
+		return;
+	while (READ_ONCE(hold) == 2 && time_before(jiffies, until))
+		cpu_relax();
+}

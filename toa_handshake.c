@@ -21,7 +21,7 @@
 
 enum {
 	SET_SLOTS = 32,
-	/* Requests that are answered nine times live for 487 s; the kernel's default is five, 63 s. */
+	/* Requests that are answered nine times live for 487 s; five times, by default, 63 s. */
 	SLOT_MAX_AGE_SECONDS = 512,
 	/* Most are abandoned by then: as long as the kernel waits by default. */
 	SLOT_YOUNG_SECONDS = 64,
@@ -53,7 +53,7 @@ struct set {
 
 static struct set *sets __read_mostly;
 static unsigned int set_mask __read_mostly;
-static unsigned int set_slots __read_mostly;	/* in use of each set: fewer if syn_slots is smaller */
+static unsigned int set_slots __read_mostly;	/* of each set: fewer if syn_slots is smaller */
 static u64 hash_key[6] __read_mostly;
 
 /* How many handshakes are kept whose initial sequence numbers end alike. */

@@ -28,7 +28,7 @@ extern bool toa_kernel_getname;
 extern bool toa_nat64_getpeername;
 extern struct toa_option_rules toa_option_rules;
 extern unsigned int toa_segments;
-extern unsigned int toa_syn_slots;	/* before toa_handshake_init(): may be TOA_SYN_SLOTS_USUAL */
+extern unsigned int toa_syn_slots;	/* TOA_SYN_SLOTS_USUAL until toa_handshake_init() */
 extern unsigned int toa_table_max;
 
 /* As many as the memory of the machine suggests. */
@@ -55,9 +55,16 @@ int toa_param_set_bool(const char *val, const struct kernel_param *kp);
 
 #ifdef TOA_DEBUG
 bool toa_fails(void);
+bool toa_deaf(void);
 u32 toa_ahead(void);
+void toa_hold(void);
 #else
 static inline bool toa_fails(void)
+{
+	return false;
+}
+
+static inline bool toa_deaf(void)
 {
 	return false;
 }
@@ -65,6 +72,10 @@ static inline bool toa_fails(void)
 static inline u32 toa_ahead(void)
 {
 	return 0;
+}
+
+static inline void toa_hold(void)
+{
 }
 #endif
 

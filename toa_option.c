@@ -273,7 +273,7 @@ static noinline int is_first_of_several(const struct toa_option_rules *rules, co
 	return next_claim(rules, &opt, &len, syn) != 0;
 }
 
-/* How many options of a segment, the first of which is @opt, name somebody else than those that count? */
+/* How many options, the first of which is @opt, name somebody else than those that count? */
 static unsigned int differing(const struct toa_option_rules *rules, unsigned int have,
 			      const __u8 *opt, unsigned int len, int syn, __be16 sender_port,
 			      const struct toa_addrs *counts)
@@ -286,9 +286,10 @@ static unsigned int differing(const struct toa_option_rules *rules, unsigned int
 }
 
 /* Several options name somebody: @opt, which names a client of the family @first, and others. */
-static noinline struct toa_option_counts
-choose(const struct toa_option_rules *rules, const unsigned int first, const __u8 *opt,
-       unsigned int len, int syn, __be16 sender_port, struct toa_addrs *out)
+static noinline struct toa_option_counts choose(const struct toa_option_rules *rules,
+						const unsigned int first, const __u8 *opt,
+						unsigned int len, int syn, __be16 sender_port,
+						struct toa_addrs *out)
 {
 	unsigned int decided = 0, refused = 0, left = len, have, slot, count;
 	struct toa_option_counts counts;

@@ -172,7 +172,7 @@ static inline bool toa_getname_wanted(const struct socket *sock, int peer)
  */
 static inline void toa_end(const struct sock *sk)
 {
-	if (!toa_table_misses(sk))
+	if (!toa_table_misses(sk) && !toa_deaf())
 		toa_table_remove(sk);
 }
 

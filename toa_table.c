@@ -125,9 +125,9 @@ struct magazine {
 };
 
 /*
- * How many entries there are: those that came from behind the magazines, less those that lie in one.
- * Each CPU counts what came and went, and adds that to the sum, which all share, for every 64 only.
- * Whoever wants to know exactly looks at all CPUs; that is when the table is nearly full.
+ * How many entries there are: those that came from behind the magazines, less those that lie in
+ * one. Each CPU counts what came and went, and adds that to the sum, which all share, for every 64
+ * only. Whoever wants to know exactly looks at all CPUs; that is when the table is nearly full.
  */
 enum { COUNT_BATCH = 64 };
 
@@ -512,6 +512,7 @@ bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs)
 	toa_read_lock();
 	e = find(sk, toa_hash(sk));
 	if (e && matches(e, sk)) {
+		toa_hold();
 		*addrs = e->addrs;
 		smp_rmb();	/* pairs with the store of @sk behind the others in insert */
 		found = READ_ONCE(e->sk) == sk;

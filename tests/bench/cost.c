@@ -301,7 +301,8 @@ static struct cost measure(int op)
 	}
 	qsort(median, rounds, sizeof(median[0]), compare);
 	qsort(mean, rounds, sizeof(mean[0]), compare);
-	return (struct cost){ median[rounds / 2], mean[rounds / 2], median[rounds - 1] - median[0] };
+	return (struct cost){ median[rounds / 2], mean[rounds / 2],
+			      median[rounds - 1] - median[0] };
 }
 
 /* Connections for the calls that ask. Those with entries come later: who meets them is chance. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,6 +290,96 @@ static void namespaces(const void *arg)
 }
 
 /*
+ * What the lockless reader rests on
+ */
+
+static void on_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		test_skip("one processor");
+}
+
+/* An entry that outlives its socket is not shown by the next one at the same address. */
+static void unnoticed(const void *arg)
+{
+	int i;
+
+	ensure_unloaded();
+	check_str(error_name(-toa_load(arg)), error_name(0));
+	on_cpu(0);
+	for (i = 0; i < 30; i++) {
+		struct conn first, next;
+		struct server s;
+		int fd;
+
+		/* The same in both but the balancer's port. */
+		server_open(&s, INET, 5);
+		set("deaf", "1");
+		fd = server_connect(&s, &first, NULL, v4_opt("198.51.100.1", 1));
+		check_str(peer_of(fd), "198.51.100.1:1");
+		reset(fd);
+		set("deaf", "0");
+		fd = server_connect(&s, &next, NULL, NULL);
+		check_str(peer_of(fd), server_sees(&s, &next));
+		reset(fd);
+		reset(s.fd);
+	}
+	ensure_unloaded();
+}
+
+static void *asks_held(void *arg)
+{
+	static char answer[64];
+
+	on_cpu(1);
+	snprintf(answer, sizeof(answer), "%s", peername_of(*(int *)arg));
+	return answer;
+}
+
+/*
+ * A reader stands on an entry that becomes another connection's meanwhile: it shows neither that
+ * one's client, nor half of each.
+ */
+static void recycled(const void *arg)
+{
+	struct sockaddr_in none = { .sin_family = AF_UNSPEC };
+	struct conn first, next;
+	char balancer[64];
+	pthread_t thread;
+	struct server s;
+	void *answer;
+	int fd, i;
+
+	(void)arg;
+	ensure_unloaded();
+	check_str(error_name(-toa_load("debug=0")), error_name(0));
+	on_cpu(0);
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &first, NULL, v4_opt("198.51.100.1", 1));
+	snprintf(balancer, sizeof(balancer), "%s", server_sees(&s, &first));
+	check_str(peer_of(fd), "198.51.100.1:1");
+	set("hold", "1");
+	require(pthread_create(&thread, NULL, asks_held, &fd) == 0);
+	for (i = 0; i < WAIT_MS && parameter("hold") != 2; i++)
+		usleep(1000);
+	require(parameter("hold") == 2);
+	check(connect(fd, (struct sockaddr *)&none, sizeof(none)) == 0);
+	/* It takes the entry that was given back last on this processor. */
+	i = server_connect(&s, &next, NULL, v4_opt("203.0.113.9", 9));
+	check_str(peer_of(i), "203.0.113.9:9");
+	set("hold", "0");
+	pthread_join(thread, &answer);
+	check_str(answer, balancer);
+	reset(i);
+	close(fd);
+	ensure_unloaded();
+}
+
+/*
  * Many threads inside getpeername
  */
 
@@ -408,6 +499,8 @@ int main(int argc, char **argv)
 	test_add(at_random, &kinds[INET], "allocations at random, %s", kind_name[INET]);
 	test_add(at_random, &kinds[DUAL6], "allocations at random, %s", kind_name[DUAL6]);
 	test_add(namespaces, NULL, "new namespaces");
+	test_add(unnoticed, "debug=0", "an end goes unnoticed");
+	test_add(recycled, NULL, "a reader's entry becomes another connection's");
 	test_add(many_inside, "debug=0 hook=auto", "4096 threads inside getpeername");
 	test_add(many_inside, "debug=0 hook=kprobe", "4096 threads inside getpeername, kprobes");
 	return bare_main("fault", "both=1", argc, argv);

@@ -348,7 +348,8 @@ int main(int argc, char **argv)
 	test_add(moved, NULL, "socket used from another namespace");
 	test_add(destroyed, NULL, "namespace ends with live connections");
 	test_add(outlived, NULL, "namespace ends with connections of a server in the kernel");
-	test_add(ends_cheaply, NULL, "the end of a namespace does not walk through others' connections");
+	test_add(ends_cheaply, NULL,
+		 "the end of a namespace does not walk through others' connections");
 	test_add(file_outlives, NULL, "toa_table open when its namespace ends");
 	return toa_main("netns", "", argc, argv);
 }

@@ -126,7 +126,8 @@ static int ask(void *data)
 	else if (ss.ss_family == AF_INET)
 		scnprintf(answer, sizeof(answer), "%pI4:%u", &sin->sin_addr, ntohs(sin->sin_port));
 	else
-		scnprintf(answer, sizeof(answer), "[%pI6c]:%u", &sin6->sin6_addr, ntohs(sin6->sin6_port));
+		scnprintf(answer, sizeof(answer), "[%pI6c]:%u", &sin6->sin6_addr,
+			  ntohs(sin6->sin6_port));
 	complete(&asked);
 	return 0;
 }
