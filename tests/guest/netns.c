@@ -211,6 +211,10 @@ static void outlived(const void *arg)
 	i = holder_load(text);
 	ns_leave();
 	check_str(error_name(-toa_load("")), error_name(0));
+	if (i == -EOPNOTSUPP) {
+		ns_free(&ns);
+		test_skip("this kernel's connections all keep their namespace alive");
+	}
 	require(i == 0);
 	for (i = 0; i < 2; i++) {
 		conn_init(&c[i], false, PORT);

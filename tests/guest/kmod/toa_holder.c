@@ -5,6 +5,7 @@
  */
 #include <linux/completion.h>
 #include <linux/delay.h>
+#include <linux/file.h>
 #include <linux/ftrace.h>
 #include <linux/in.h>
 #include <linux/kthread.h>
@@ -14,8 +15,8 @@
 #include <linux/nsproxy.h>
 #include <linux/proc_fs.h>
 #include <linux/sched.h>
-#include <linux/seq_file.h>
 #include <linux/socket.h>
+#include <linux/version.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
 
@@ -96,23 +97,36 @@ static int crowd_come(void)
 	return 0;
 }
 
-static int show(struct seq_file *seq, void *v)
-{
-	seq_puts(seq, "held\n");
-	return 0;
-}
-
 static DECLARE_COMPLETION(asked);
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(4, 17, 0)
+static int peer_of(struct socket *sock, struct sockaddr_storage *ss)
+{
+	int len = sizeof(*ss);
+
+	return kernel_getpeername(sock, (struct sockaddr *)ss, &len);
+}
+#else
+static int peer_of(struct socket *sock, struct sockaddr_storage *ss)
+{
+	return kernel_getpeername(sock, (void *)ss);
+}
+#endif
+
+/* "%pIS" is from 3.11 on. */
 static int ask(void *data)
 {
 	struct sockaddr_storage ss = { 0 };
-	int err = kernel_getpeername(data, (void *)&ss);
+	struct sockaddr_in *sin = (void *)&ss;
+	struct sockaddr_in6 *sin6 = (void *)&ss;
+	int err = peer_of(data, &ss);
 
 	if (err < 0)
 		scnprintf(answer, sizeof(answer), "error %d", err);
+	else if (ss.ss_family == AF_INET)
+		scnprintf(answer, sizeof(answer), "%pI4:%u", &sin->sin_addr, ntohs(sin->sin_port));
 	else
-		scnprintf(answer, sizeof(answer), "%pISpc", &ss);
+		scnprintf(answer, sizeof(answer), "[%pI6c]:%u", &sin6->sin6_addr, ntohs(sin6->sin6_port));
 	complete(&asked);
 	return 0;
 }
@@ -135,6 +149,7 @@ static int ask_for_peer(void)
 	return IS_ERR(task) ? err : 0;
 }
 
+#ifdef sk_net_refcnt
 /*
  * A server that belongs to its namespace: neither it nor its connections keep that alive. It closes
  * them when the namespace ends, after the exits of all who were registered later, such as toa.
@@ -185,8 +200,20 @@ static void listen_leave(void)
 	go = true;
 	unregister_pernet_subsys(&listen_ops);
 }
+#else
+/* Before 4.2 every connection holds its namespace. */
+static int listen_come(void)
+{
+	return -EOPNOTSUPP;
+}
 
-#ifdef CONFIG_DYNAMIC_FTRACE
+static void listen_leave(void)
+{
+}
+#endif
+
+/* Only kernels on which toa can use ftrace are asked for it: from 5.10 on. */
+#if defined(CONFIG_DYNAMIC_FTRACE) && LINUX_VERSION_CODE >= KERNEL_VERSION(5, 10, 0)
 /* A live patch that changes nothing, and needs no argument: these differ between kernels. */
 static void patched(void)
 {
@@ -263,7 +290,8 @@ static int __init holder_init(void)
 			return err;
 		}
 	}
-	if (proc && !proc_create_single(proc, 0444, init_net.proc_net, show)) {
+	/* A directory needs no operations, which differ between kernels. */
+	if (proc && !proc_mkdir(proc, init_net.proc_net)) {
 		crowd_leave();
 		if (sockopt)
 			nf_unregister_sockopt(&held);
