@@ -19,8 +19,7 @@
 #include <unistd.h>
 
 #define LINK_LOCAL "fe80::2"
-#define TRACING "/sys/kernel/tracing"
-#define EVENT TRACING "/events/toa/toa_getname"
+#define EVENT "events/toa/toa_getname"
 
 #ifndef IPV6_FLOWINFO_SEND
 #define IPV6_FLOWINFO_SEND 33
@@ -397,7 +396,7 @@ static void uring_accept(const void *arg)
 static void uring_worker(const void *arg)
 {
 	static char trace[1 << 16];
-	const bool traced = access(EVENT, F_OK) == 0;
+	const bool traced = access(tracing(EVENT), F_OK) == 0;
 	struct pollfd pfd = { .events = POLLIN };
 	char want[32], mine[32], *line;
 	struct server s;
@@ -412,14 +411,14 @@ static void uring_worker(const void *arg)
 	pfd.fd = s.fd;
 	require(poll(&pfd, 1, WAIT_MS) == 1);
 	if (traced) {
-		write_file(TRACING "/trace", "");
-		write_file(EVENT "/enable", "1");
+		write_file(tracing("trace"), "");
+		write_file(tracing(EVENT "/enable"), "1");
 	}
 	ring_accept(&r, &s);
 	check_str(ring_accepted(&r), V4_TEXT);
 	if (traced) {
-		write_file(EVENT "/enable", "0");
-		require(read_file(TRACING "/trace", trace, sizeof(trace)));
+		write_file(tracing(EVENT "/enable"), "0");
+		require(read_file(tracing("trace"), trace, sizeof(trace)));
 		line = strstr(trace, "toa_getname:");
 		require(line);
 		while (line > trace && line[-1] != '\n')

@@ -8,17 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRACING "/sys/kernel/tracing"
-#define EVENTS TRACING "/events/toa"
-
 static char text[1 << 16];
 
 static void switch_all(const char *on)
 {
-	if (access(EVENTS, F_OK))
+	if (access(tracing("events/toa"), F_OK))
 		test_skip("this kernel has no tracepoints of modules, or no tracefs");
-	write_file(EVENTS "/enable", on);
-	write_file(TRACING "/trace", "");
+	write_file(tracing("events/toa/enable"), on);
+	write_file(tracing("trace"), "");
 }
 
 /* Lines of one event that contain a text. */
@@ -27,7 +24,7 @@ static int lines_of(const char *event, const char *what)
 	char *line, *rest;
 	int n = 0;
 
-	require(read_file(TRACING "/trace", text, sizeof(text)));
+	require(read_file(tracing("trace"), text, sizeof(text)));
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
 		n += *line != '#' && strstr(line, event) && strstr(line, what);
 	return n;
@@ -48,8 +45,8 @@ static void exist(const void *arg)
 	(void)arg;
 	switch_all("0");
 	for (i = 0; i < sizeof(event) / sizeof(event[0]); i++) {
-		snprintf(path, sizeof(path), EVENTS "/%s/format", event[i]);
-		check(access(path, R_OK) == 0);
+		snprintf(path, sizeof(path), "events/toa/%s/format", event[i]);
+		check(access(tracing(path), R_OK) == 0);
 	}
 }
 

@@ -24,8 +24,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define TRACING "/sys/kernel/tracing/"
-
 static int cycles = 15;
 static int rest_us = 200;
 static int stopping;
@@ -613,8 +611,8 @@ static void never_fail(const void *arg)
  * Other probes on the same functions
  */
 
-static const char *const functions[] = {
-	"inet_getname", "tcp_v4_syn_recv_sock", "tcp_conn_request", "inet_sock_destruct",
+static const char *functions[] = {
+	"tcp_conn_request", "inet_getname", "tcp_v4_syn_recv_sock", "inet_sock_destruct",
 	"tcp_disconnect",
 };
 
@@ -624,13 +622,13 @@ static void trace(const char *format, ...)
 {
 	char line[256];
 	va_list ap;
-	int fd = open(TRACING "kprobe_events", O_WRONLY | O_APPEND | O_CLOEXEC);
+	int fd = open(tracing("kprobe_events"), O_WRONLY | O_APPEND | O_CLOEXEC);
 
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
 	if (fd < 0)
-		test_skip("no " TRACING "kprobe_events");
+		test_skip("no %s", tracing("kprobe_events"));
 	if (write(fd, line, strlen(line)) != (ssize_t)strlen(line))
 		test_fail(__FILE__, __LINE__, "cannot write '%s'", line);
 	close(fd);
@@ -638,26 +636,34 @@ static void trace(const char *format, ...)
 
 static void probes_add(void)
 {
+	static char help[16384];
+	char number[16] = "";
 	int i;
 
+	/* Before 3.17 each family has its own, but for RHEL 7. */
+	if (!kernel_has(functions[0]))
+		functions[0] = "tcp_v4_conn_request";
+	/* Before 4.12 kernels choose the number, and take such a line for one without a name. */
+	if (read_file(tracing("README"), help, sizeof(help)) && strstr(help, "r[maxactive]"))
+		snprintf(number, sizeof(number), "%d", RETURNS);
 	for (i = 0; i < FUNCTIONS; i++) {
 		trace("p:toatest/p%d %s", i, functions[i]);
 		/* More than a stack has room for, should a call come back to itself. */
-		trace("r%d:toatest/r%d %s", RETURNS, i, functions[i]);
+		trace("r%s:toatest/r%d %s", number, i, functions[i]);
 	}
-	write_file(TRACING "events/toatest/enable", "1");
+	write_file(tracing("events/toatest/enable"), "1");
 }
 
 static void probes_remove(void)
 {
 	int i;
 
-	write_file(TRACING "events/toatest/enable", "0");
+	write_file(tracing("events/toatest/enable"), "0");
 	for (i = 0; i < FUNCTIONS; i++) {
 		trace("-:toatest/p%d", i);
 		trace("-:toatest/r%d", i);
 	}
-	write_file(TRACING "trace", "");
+	write_file(tracing("trace"), "");
 }
 
 /* All of them have been hit more often than they had by @hits, and their number is kept there. */
@@ -667,7 +673,7 @@ static void probes_hit(long hits[2][FUNCTIONS])
 	char *line, *rest = text;
 	int seen = 0;
 
-	require(read_file(TRACING "kprobe_profile", text, sizeof(text)));
+	require(read_file(tracing("kprobe_profile"), text, sizeof(text)));
 	while ((line = strsep(&rest, "\n"))) {
 		char kind;
 		long count;

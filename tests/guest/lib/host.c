@@ -315,6 +315,17 @@ bool read_file(const char *path, char *buf, size_t size)
 	return n >= 0;
 }
 
+const char *tracing(const char *file)
+{
+	const char *dir = access("/sys/kernel/tracing/trace", F_OK) ? "/sys/kernel/debug/tracing" :
+								      "/sys/kernel/tracing";
+	size_t size;
+	char *text = some_text(&size);
+
+	snprintf(text, size, "%s/%s", dir, file);
+	return text;
+}
+
 void has(const char *where, int line, const struct server *s, const struct conn *c, int fd,
 	 const char *v4, const char *v6)
 {

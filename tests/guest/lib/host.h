@@ -89,5 +89,6 @@ void has(const char *where, int line, const struct server *s, const struct conn 
 
 void write_file(const char *path, const char *text);
 bool read_file(const char *path, char *buf, size_t size);
+const char *tracing(const char *file);	/* the path of a file of tracefs; before 4.1, of debugfs */
 
 #endif /* TEST_HOST_H */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -34,6 +35,23 @@ static bool absent(void)
  * Modules
  */
 
+/* Before 3.8 the kernel takes a module from memory only. */
+static int load_mapped(int fd, const char *params)
+{
+	struct stat st;
+	void *image;
+	int err;
+
+	if (fstat(fd, &st))
+		return -errno;
+	image = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (image == MAP_FAILED)
+		return -errno;
+	err = syscall(SYS_init_module, image, st.st_size, params) ? -errno : 0;
+	munmap(image, st.st_size);
+	return err;
+}
+
 static int load(const char *path, const char *params)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -42,6 +60,8 @@ static int load(const char *path, const char *params)
 	if (fd < 0)
 		return -errno;
 	err = syscall(SYS_finit_module, fd, params, 0) ? -errno : 0;
+	if (err == -ENOSYS)
+		err = load_mapped(fd, params);
 	close(fd);
 	return err;
 }
