@@ -16,6 +16,7 @@
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/list.h>
+#include <linux/moduleparam.h>
 #include <linux/net.h>
 #include <linux/netfilter.h>
 #include <linux/proc_fs.h>
@@ -479,6 +480,26 @@ static inline struct kmem_cache *toa_cache_create(const char *name, unsigned int
 #else
 #define TOA_PREEMPT_RT 0
 #endif
+
+/* Parameters */
+
+/**
+ * toa_param_end() - what a parameter's get() has to put behind its text
+ * @page: where it is to write
+ *
+ * Kernels of before 4.14, and not all of them, put the newline there themselves, even if nothing of
+ * the page is left. No header says so: the kernel's own numbers do.
+ *
+ * Return: a newline, or nothing.
+ */
+static inline const char *toa_param_end(char *page)
+{
+	int zero = 0;
+	struct kernel_param kp = { .name = "" };
+
+	kp.arg = &zero;
+	return page[param_get_int(page, &kp) - 1] == '\n' ? "\n" : "";
+}
 
 /* /proc */
 

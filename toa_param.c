@@ -62,8 +62,9 @@ static int set_bounded(const char *val, const struct kernel_param *kp)
 static int get_bounded(char *buf, const struct kernel_param *kp)
 {
 	const struct bounded *b = kp->arg;
+	const char *end = toa_param_end(buf);
 
-	return scnprintf(buf, PAGE_SIZE, "%u\n", *b->value);
+	return scnprintf(buf, PAGE_SIZE, "%u%s", *b->value, end);
 }
 
 static const struct kernel_param_ops bounded_ops = {
@@ -103,12 +104,13 @@ static int set_kinds(const char *val, const struct kernel_param *kp)
 static int get_kinds(char *buf, const struct kernel_param *kp)
 {
 	const u8 use = (unsigned long)kp->arg;
+	const char *end = toa_param_end(buf);
 	unsigned int i, len = 0;
 
 	for (i = 0; i < ARRAY_SIZE(toa_option_rules.of); i++)
 		if (toa_option_rules.of[i] & use)
 			len += scnprintf(buf + len, PAGE_SIZE - len, len ? ",%u" : "%u", i);
-	return len + scnprintf(buf + len, PAGE_SIZE - len, "\n");
+	return len + scnprintf(buf + len, PAGE_SIZE - len, "%s", end);
 }
 
 static const struct kernel_param_ops kinds_ops = {
@@ -151,7 +153,9 @@ static int set_pick(const char *val, const struct kernel_param *kp)
 
 static int get_pick(char *buf, const struct kernel_param *kp)
 {
-	return scnprintf(buf, PAGE_SIZE, "%s\n", pick_names[toa_option_rules.last]);
+	const char *end = toa_param_end(buf);
+
+	return scnprintf(buf, PAGE_SIZE, "%s%s", pick_names[toa_option_rules.last], end);
 }
 
 static const struct kernel_param_ops pick_ops = {
@@ -224,13 +228,14 @@ static int set_segments(const char *val, const struct kernel_param *kp)
 
 static int get_segments(char *buf, const struct kernel_param *kp)
 {
+	const char *end = toa_param_end(buf);
 	unsigned int i, len = 0;
 
 	for (i = TOA_SEGMENT_SYN; i < ARRAY_SIZE(segment_names); i++)
 		if (toa_segments & TOA_SEGMENT_BIT(i))
 			len += scnprintf(buf + len, PAGE_SIZE - len, len ? ",%s" : "%s",
 					 segment_names[i]);
-	return len + scnprintf(buf + len, PAGE_SIZE - len, "\n");
+	return len + scnprintf(buf + len, PAGE_SIZE - len, "%s", end);
 }
 
 static const struct kernel_param_ops segments_ops = {

@@ -320,16 +320,17 @@ static int trusted_get(char *page, const struct kernel_param *kp)
 {
 	const struct toa_trust *list = current_list();
 	const int room = PAGE_SIZE - sizeof(",...\n");
+	const char *end = toa_param_end(page);
 	int len;
 
 	if (!list)
-		return sprintf(page, "\n");
+		return sprintf(page, "%s", end);
 	len = strlen(list->text);
 	if (len <= room)
-		return sprintf(page, "%s\n", list->text);
+		return sprintf(page, "%s%s", list->text, end);
 	for (len = room; list->text[len] != ','; len--)
 		;
-	return sprintf(page, "%.*s,...\n", len, list->text);
+	return sprintf(page, "%.*s,...%s", len, list->text, end);
 }
 
 /* At the very end of an unload, and of a load that failed. */

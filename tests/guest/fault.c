@@ -81,7 +81,14 @@ static void each_step(const void *arg)
 	int err;
 
 	ensure_unloaded();
-	for (n = 1; n < 100 && !load_failing(n, arg, &err); n++) {
+	for (n = 1; n < 100; n++) {
+		if (load_failing(n, arg, &err)) {
+			if (!strstr(lines, "of a new namespace"))
+				break;
+			/* One of an earlier test still lives, which is no reason to refuse. */
+			ensure_unloaded();
+			continue;
+		}
 		if (strstr(lines, "nor the ftrace"))
 			test_skip("this kernel cannot do it");
 		check_str(error_name(err), error_name(ENOMEM));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #define KPROBES "/sys/kernel/debug/kprobes/enabled"
@@ -182,11 +183,18 @@ static void beside(const void *arg)
 /* Kprobes that are switched off never fire; the self-test must see it. */
 static void kprobes_off(const void *arg)
 {
+	int err, n, major = 0, minor = 0;
+	struct utsname uts;
 	struct klog k;
 	char was[8];
-	int err, n;
 
 	(void)arg;
+	uname(&uts);
+	sscanf(uts.release, "%d.%d", &major, &minor);
+	/* They take away what they have not put there, and say "Failed to disarm kprobe-ftrace". */
+	if (major < 4 || (major == 4 && minor < 1))
+		test_skip("%s: a probe that comes and goes meanwhile ends all until the next boot",
+			  uts.release);
 	ensure(false);
 	if (access(KPROBES, F_OK))
 		mount("none", "/sys/kernel/debug", "debugfs", 0, NULL);
@@ -453,6 +461,11 @@ static void open_files(const void *arg)
 	rewind(table);
 	while (fgets(text, sizeof(text), stats) || fgets(text, sizeof(text), table))
 		;
+	check(!toa_loaded());
+	check(!fopen("/proc/net/toa_stats", "re") && !fopen("/proc/net/toa_table", "re"));
+	/* Kernels before 5.0 find the name of a file that is open. */
+	fclose(stats);
+	fclose(table);
 	check(!module_there());
 }
 

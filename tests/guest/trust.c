@@ -48,6 +48,12 @@ static const char *listed(void)
 	return now;
 }
 
+/* Before 4.14 the kernel puts a newline behind what is not empty only. */
+static bool lists_nobody(void)
+{
+	return !strcmp(listed(), "\n") || !*listed();
+}
+
 static void from(struct conn *c, const char *sender)
 {
 	require(inet_pton(c->v6 ? AF_INET6 : AF_INET, sender, c->saddr) == 1);
@@ -358,7 +364,7 @@ static void load_line(const void *arg)
 	require(toa_load("") == 0);
 	klog_lines(&k, "TOA: ", lines, sizeof(lines));
 	check(strstr(lines, "every sender is believed"));
-	check_str(listed(), "\n");
+	check(lists_nobody());
 	require(toa_unload() == 0);
 	klog_start(&k);
 	require(toa_load("trusted=10.9.7.0/24,fd09::7:7") == 0);
@@ -374,7 +380,7 @@ static void load_line(const void *arg)
 	must_trust("");
 	klog_lines(&k, "TOA: ", lines, sizeof(lines));
 	check(strstr(lines, "every sender is believed"));
-	check_str(listed(), "\n");
+	check(lists_nobody());
 	check(believes(&s, "10.9.8.7"));
 }
 
@@ -389,7 +395,7 @@ static void read_back(const void *arg)
 	must_trust(again);
 	check_str(listed(), again);
 	must_trust(",, \n");
-	check_str(listed(), "\n");
+	check(lists_nobody());
 	trust_all();
 }
 
