@@ -101,7 +101,13 @@ static int kept_get(char *text, const struct kernel_param *kp)
 	return scnprintf(text, 16, "%u", sum);
 }
 
+static int kept_set(const char *text, const struct kernel_param *kp)
+{
+	return -EPERM;
+}
+
 static const struct kernel_param_ops kept_ops = {
+	.set = kept_set,
 	.get = kept_get,
 };
 

@@ -21,11 +21,13 @@
 
 enum {
 	SET_SLOTS = 32,
-	/* Requests that are answered nine times live for 487 s; five times, by default, 63 s. */
-	SLOT_MAX_AGE_SECONDS = 512,
+	/* Requests that are answered 13 times live for 967 s; five times, by default, 63 s. */
+	SLOT_MAX_AGE_SECONDS = 1024,
 	/* Most are abandoned by then: as long as the kernel waits by default. */
 	SLOT_YOUNG_SECONDS = 64,
-	SWEEP_SECONDS = 64,
+	/* So often one of so many parts of the sets is looked through. */
+	SWEEP_SECONDS = 8,
+	SWEEP_PARTS = 8,
 	/* Unless the parameter syn_slots says how many. */
 	SLOTS_MIN = 1 << 12,
 	SLOTS_MAX = 1 << 18,
@@ -38,10 +40,7 @@ struct slot {
 	u32 born;			/* toa_seconds() */
 };
 
-/*
- * What is looked through stands in one cache line, ahead of the slots. @lock protects all of a set.
- * A handshake's tag is some bits of its hash.
- */
+/* @lock protects all of a set. A handshake's tag is some bits of its hash: few flows are compared. */
 struct set {
 	raw_spinlock_t lock;
 	u16 turn;			/* counts the slots that were filled */
@@ -52,7 +51,7 @@ struct set {
 } ____cacheline_aligned_in_smp;
 
 static struct set *sets __read_mostly;
-static unsigned int set_mask __read_mostly;
+static unsigned int set_count __read_mostly;
 static unsigned int set_slots __read_mostly;	/* of each set: fewer if syn_slots is smaller */
 static u64 hash_key[6] __read_mostly;
 
@@ -64,27 +63,30 @@ static u64 words(const u32 *w)
 	return (u64)w[0] << 32 | w[1];
 }
 
-/* Multilinear, over pairs of words with odd random factors: its high bits are as good as chance. */
+/*
+ * Multilinear, over pairs of words with odd random factors. The last step brings down what is only
+ * in the high bits, as the ends of addresses are; then the highest bits are as good as chance.
+ */
 static u64 hash_of(const struct toa_flow *flow)
 {
 	u64 hash = ((u64)flow->isn << 32 | (u32)flow->sport << 16 | flow->dport) * hash_key[0] +
-		   words(&flow->addr[0]) * hash_key[1] + hash_key[5];
+		   words(&flow->addr[0]) * hash_key[1];
 
 	/* Zero in IPv4. */
 	if (flow->addr[2] | flow->addr[3] | flow->addr[4])
 		hash += words(&flow->addr[2]) * hash_key[2] + words(&flow->addr[4]) * hash_key[3] +
 			words(&flow->addr[6]) * hash_key[4];
-	return hash;
+	return (hash ^ hash >> 32) * hash_key[5];
 }
 
 static struct set *set_of(u64 hash)
 {
-	return &sets[hash >> 40 & set_mask];
+	return &sets[(hash >> 32) * set_count >> 32];
 }
 
 static u8 tag_of(u64 hash)
 {
-	return (u8)(hash >> 32) ?: 1;
+	return (u8)(hash >> 24) ?: 1;
 }
 
 static bool same(const struct toa_flow *a, const struct toa_flow *b)
@@ -215,16 +217,16 @@ static bool is_old(const struct slot *slot)
 	return toa_seconds() - slot->born > SLOT_MAX_AGE_SECONDS;
 }
 
-/* Forget those of some namespaces, or, if @of is NULL, those that are old. */
-static void forget(bool (*of)(u32 net))
+/* Forget those of some namespaces, or, if @of is NULL, those that are old, in some of the sets. */
+static void forget(bool (*of)(u32 net), unsigned int from, unsigned int to)
 {
-	unsigned int n, i;
 	unsigned long flags;
+	unsigned int i;
 
-	for (n = 0; n <= set_mask; n++) {
-		struct set *set = &sets[n];
+	for (; from < to; from++) {
+		struct set *set = &sets[from];
 
-		if (n % 256 == 0)
+		if (from % 256 == 0)
 			cond_resched();
 		if (!READ_ONCE(set->used))
 			continue;
@@ -246,11 +248,11 @@ static void forget(bool (*of)(u32 net))
 void toa_handshake_purge(bool (*of)(u32 net))
 {
 	if (sets)
-		forget(of);
+		forget(of, 0, set_count);
 }
 
 /**
- * toa_handshake_sweep() - forget what is older than any handshake
+ * toa_handshake_sweep() - forget what is older than handshakes get
  *
  * Clients abandon handshakes all the time. While one is kept, connections whose numbers end like
  * its own take a closer look: without this, all of them would after some days.
@@ -260,12 +262,15 @@ void toa_handshake_purge(bool (*of)(u32 net))
 void toa_handshake_sweep(void)
 {
 	if (sets)
-		forget(NULL);
+		forget(NULL, 0, set_count);
 }
 
 static void sweep_fn(struct work_struct *work)
 {
-	toa_handshake_sweep();
+	static unsigned int part;
+
+	forget(NULL, (u64)set_count * part / SWEEP_PARTS, (u64)set_count * (part + 1) / SWEEP_PARTS);
+	part = (part + 1) % SWEEP_PARTS;
 	schedule_delayed_work(to_delayed_work(work), SWEEP_SECONDS * HZ);
 }
 
@@ -290,16 +295,15 @@ static unsigned int __init usual_slots(void)
  */
 int __init toa_handshake_init(void)
 {
-	unsigned int i, count;
+	unsigned int i;
 
 	if (toa_syn_slots == TOA_SYN_SLOTS_USUAL)
 		toa_syn_slots = usual_slots();
 	if (!toa_syn_slots)
 		return 0;
-	count = roundup_pow_of_two(DIV_ROUND_UP(toa_syn_slots, SET_SLOTS));
+	set_count = DIV_ROUND_UP(toa_syn_slots, SET_SLOTS);
 	set_slots = min_t(unsigned int, toa_syn_slots, SET_SLOTS);
-	set_mask = count - 1;
-	sets = toa_fails() ? NULL : vzalloc(sizeof(*sets) * count);
+	sets = toa_fails() ? NULL : vzalloc(sizeof(*sets) * set_count);
 	if (!sets) {
 		pr_err("no memory for %u handshake slots: lower the parameter syn_slots\n",
 		       toa_syn_slots);
@@ -308,7 +312,7 @@ int __init toa_handshake_init(void)
 	get_random_bytes(hash_key, sizeof(hash_key));
 	for (i = 0; i < ARRAY_SIZE(hash_key); i++)
 		hash_key[i] |= 1;
-	for (i = 0; i < count; i++)
+	for (i = 0; i < set_count; i++)
 		raw_spin_lock_init(&sets[i].lock);
 	schedule_delayed_work(&sweep, SWEEP_SECONDS * HZ);
 	return 0;
@@ -323,4 +327,5 @@ void toa_handshake_exit(void)
 {
 	cancel_delayed_work_sync(&sweep);
 	vfree(sets);
+	sets = NULL;
 }

@@ -221,7 +221,7 @@ struct toa_entry;
  * struct toa_table - the buckets
  * @bigger:  entries are moving there, or have moved, or NULL
  * @size:    how many there are, a power of two
- * @grow_at: with more entries than this, it is tried to make more
+ * @grow_at: with more entries than this, as far as they are in the sum, it is tried to make more
  * @shift:   how far a hash is shifted to be a bucket's number
  * @head:    chains of entries; each ends with a mark of its own, an odd number
  *

@@ -3,7 +3,7 @@
  * How many entries and handshakes each network namespace has, so that the end of one that has none
  * costs nothing: whatever others have need not be walked through.
  *
- * The initial namespace never ends, and is not counted: most hosts have no other.
+ * The initial namespace never ends, and is not counted.
  */
 #include "toa_internal.h"
 
@@ -18,8 +18,9 @@ struct net_counts {
 	struct net_counts __rcu *next;
 	u32 net;			/* toa_net_id() */
 	bool ending;
-	atomic_t count[TOA_NET_COUNTS];
 	struct rcu_head rcu;
+	/* Whoever looks for another one does not wait for these. */
+	atomic_t count[TOA_NET_COUNTS] ____cacheline_aligned_in_smp;
 };
 
 static struct net_counts __rcu *buckets[NET_BUCKETS];

@@ -302,13 +302,17 @@ static noinline void earlier_words(const struct sock *listener, const struct sk_
 }
 
 /* The accept queue is full: what the segment said is kept until the request is tried again. */
-static noinline void no_child(const struct sock *listener, const struct sk_buff *skb, u32 isn,
-			      bool spoke, const struct toa_addrs *addrs)
+static noinline void no_child(const struct sock *listener, const struct sk_buff *skb,
+			      const struct request_sock *req, bool spoke,
+			      const struct toa_addrs *addrs)
 {
+	/* Or another CPU was faster. */
+	if (toa_req_taken(req))
+		return;
 	if (!addrs->have)
 		toa_child_none(skb);
 	if (spoke && toa_syn_slots)
-		keep(listener, skb, isn, addrs);
+		keep(listener, skb, tcp_rsk(req)->rcv_isn, addrs);
 }
 
 /**
@@ -341,10 +345,13 @@ void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	if (!toa_handshake_misses(isn) && (child || !spoke))
 		earlier_words(listener, skb, isn, child, spoke, &addrs);
 	if (unlikely(!child)) {
-		no_child(listener, skb, isn, spoke, &addrs);
+		no_child(listener, skb, req, spoke, &addrs);
 		return;
 	}
 	if (unlikely(!addrs.have)) {
+		/* The function inside this one, of an IPv4 segment, has done it. */
+		if (toa_v4_bypassed && toa_table_find(child, &addrs))
+			return;
 		toa_child_none(skb);
 		toa_table_remove(child);
 	} else if (store(child, skb, &addrs)) {

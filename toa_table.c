@@ -175,7 +175,10 @@ static unsigned int entries_exactly(void)
 	return max(sum, 0);
 }
 
-/* Is there room for one more? Late by one for each other CPU that makes one at the same time. */
+/*
+ * Is there room for one more? For each other CPU, late by one that it makes at the same time, or by
+ * the 64 that it is about to add to the sum.
+ */
 static __always_inline bool has_room(void)
 {
 	/* At most this far is the sum behind. */
@@ -461,8 +464,10 @@ static __always_inline struct toa_entry *find(const struct sock *sk, u64 hash)
 		struct toa_entry *e;
 
 		for (e = rcu_dereference_raw(*bucket); !is_end(e); e = rcu_dereference_raw(e->next))
-			if (READ_ONCE(e->sk) == sk)
+			if (READ_ONCE(e->sk) == sk) {
+				smp_rmb();	/* pairs with smp_store_release() in entry_put() */
 				return e;
+			}
 		if (likely(e == end_of(bucket))) {
 			/* Entries leave an old table when the bigger one can be seen. */
 			smp_rmb();
@@ -514,7 +519,7 @@ bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs)
 	if (e && matches(e, sk)) {
 		toa_hold();
 		*addrs = e->addrs;
-		smp_rmb();	/* pairs with the store of @sk behind the others in insert */
+		smp_rmb();	/* pairs with smp_wmb() in entry_new() */
 		found = READ_ONCE(e->sk) == sk;
 	}
 	toa_read_unlock();
@@ -806,7 +811,8 @@ void toa_table_purge(bool (*of)(u32 net))
 	struct toa_entry copy;
 	u64 from = 0;
 
-	if (!entries_exactly())
+	/* While connections come and go, the count may be behind. */
+	if (!of && !entries_exactly())
 		return;
 	for (; walk(&from, &copy); from++)
 		/* Another connection may have the address by now, in another namespace. */
@@ -1015,7 +1021,9 @@ int __init toa_table_init(void)
 					 offsetof(struct toa_entry, tuple));
 	if (!cache)
 		goto no_cache;
-	t = table_alloc(TABLE_SIZE_MIN);
+	/* As many as CPUs may have before the sum tells of them. */
+	t = table_alloc(max_t(unsigned int, TABLE_SIZE_MIN,
+			      roundup_pow_of_two(COUNT_BATCH * nr_cpu_ids)));
 	if (!t)
 		goto no_table;
 	toa_table = t;

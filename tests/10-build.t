@@ -48,7 +48,7 @@ apart() {
 	objdump -t "$(cat "$tmp/ko")" | perl -ane '
 		BEGIN {
 			%alone = map { $_ => 1 } qw(entries locks pool toa_handshake_kept);
-			%read = map { $_ => 1 } qw(cache hash_key set_mask set_slots sets toa_debug
+			%read = map { $_ => 1 } qw(cache hash_key set_count set_slots sets toa_debug
 				toa_hash_factor toa_hash_seed toa_option_rules toa_segments toa_syn_slots
 				toa_table toa_table_max toa_trust);
 			%missing = (%alone, %read);

@@ -200,6 +200,39 @@ static void floods(const void *arg)
 	unload();
 }
 
+/* Handshakes that differ in a few bits only do not all fall into one set of slots. */
+static void spread(const void *arg)
+{
+	const enum kind kind = *(const enum kind *)arg;
+	struct stats before;
+	struct server s;
+	struct conn c, first;
+	int i;
+
+	load("debug=0 syn_slots=4096");
+	server_open(&s, kind, 1);
+	server_conn(&s, &first);
+	first.saddr[first.v6 ? 15 : 3] = 0;
+	require(stats_get(&before));
+	for (i = 0; i < 512; i++) {
+		c = first;
+		if (i < 256) {
+			c.saddr[c.v6 ? 15 : 3] = i;
+		} else {
+			c.isn = (first.isn & 0xffffff) | (uint32_t)i << 24;
+			c.saddr[c.v6 ? 14 : 2] ^= 1;
+		}
+		c.snd_nxt = c.isn;
+		conn_syn(&c, both());
+		if (i % 100 == 0)
+			dev_drain(&dev0);
+	}
+	dev_drain(&dev0);
+	check_num(kept(), 512);
+	check_moved(&before);
+	unload();
+}
+
 /* What clients abandon is not kept for ever: the quick look stays quick. */
 static void abandoned(const void *arg)
 {
@@ -215,12 +248,12 @@ static void abandoned(const void *arg)
 	flood(&victim, 0, FLOOD);
 	check_num(kept(), FLOOD);
 	require(stats_get(&before));
-	write_file("/sys/module/toa/parameters/ahead", "500");
+	write_file("/sys/module/toa/parameters/ahead", "1000");
 	check_num(kept(), FLOOD);
 	server_conn(&s, &c);
 	conn_syn(&c, both());
 	require(conn_synack(&c, NULL));
-	write_file("/sys/module/toa/parameters/ahead", "600");
+	write_file("/sys/module/toa/parameters/ahead", "1100");
 	check_num(kept(), 1);
 	check_moved(&before);
 	conn_ack(&c, NULL);
@@ -743,6 +776,8 @@ int main(int argc, char **argv)
 	}
 	test_add(floods, &kinds[0], "a flood of SYNs with options, IPv4");
 	test_add(floods, &kinds[1], "a flood of SYNs with options, IPv6");
+	test_add(spread, &kinds[0], "handshakes that hardly differ, IPv4");
+	test_add(spread, &kinds[1], "handshakes that hardly differ, IPv6");
 	test_add(abandoned, NULL, "abandoned handshakes are forgotten");
 	test_add(read_under_traffic, NULL, "the table read under traffic");
 	test_add(fields, NULL, "the fields of the table's lines");
