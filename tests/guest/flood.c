@@ -212,6 +212,8 @@ static void spread(const void *arg)
 	load("debug=0 syn_slots=4096");
 	server_open(&s, kind, 1);
 	server_conn(&s, &first);
+	/* In no network of this host. */
+	first.saddr[first.v6 ? 13 : 1] = 10;
 	first.saddr[first.v6 ? 15 : 3] = 0;
 	require(stats_get(&before));
 	for (i = 0; i < 512; i++) {
@@ -224,6 +226,8 @@ static void spread(const void *arg)
 		}
 		c.snd_nxt = c.isn;
 		conn_syn(&c, both());
+		/* The next one is to be a handshake of its own, though only its number differs. */
+		conn_rst(&c);
 		if (i % 100 == 0)
 			dev_drain(&dev0);
 	}
