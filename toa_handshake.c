@@ -40,7 +40,7 @@ struct slot {
 	u32 born;			/* toa_seconds() */
 };
 
-/* @lock protects all of a set. A handshake's tag is some bits of its hash: few flows are compared. */
+/* @lock protects all of a set. A tag is some bits of a handshake's hash: few flows are compared. */
 struct set {
 	raw_spinlock_t lock;
 	u16 turn;			/* counts the slots that were filled */
@@ -58,9 +58,9 @@ static u64 hash_key[6] __read_mostly;
 /* How many handshakes are kept whose initial sequence numbers end alike. */
 atomic_t toa_handshake_kept[TOA_HANDSHAKE_ENDINGS] ____cacheline_aligned_in_smp;
 
-static u64 words(const u32 *w)
+static u64 pair(u32 high, u32 low)
 {
-	return (u64)w[0] << 32 | w[1];
+	return (u64)high << 32 | low;
 }
 
 /*
@@ -69,13 +69,14 @@ static u64 words(const u32 *w)
  */
 static u64 hash_of(const struct toa_flow *flow)
 {
-	u64 hash = ((u64)flow->isn << 32 | (u32)flow->sport << 16 | flow->dport) * hash_key[0] +
-		   words(&flow->addr[0]) * hash_key[1];
+	/* Number, namespace, ports, two addresses: of IPv4, the first five words are not 0. */
+	const u32 *w = (const u32 *)flow;
+	u64 hash = pair(w[0], w[2]) * hash_key[0] + pair(w[3], w[4]) * hash_key[1];
 
-	/* Zero in IPv4. */
-	if (flow->addr[2] | flow->addr[3] | flow->addr[4])
-		hash += words(&flow->addr[2]) * hash_key[2] + words(&flow->addr[4]) * hash_key[3] +
-			words(&flow->addr[6]) * hash_key[4];
+	BUILD_BUG_ON(offsetof(struct toa_flow, addr) != 3 * sizeof(*w));
+	if (w[5] | w[6] | w[7])
+		hash += pair(w[5], w[6]) * hash_key[2] + pair(w[7], w[8]) * hash_key[3] +
+			pair(w[9], w[10]) * hash_key[4];
 	return (hash ^ hash >> 32) * hash_key[5];
 }
 
@@ -268,8 +269,9 @@ void toa_handshake_sweep(void)
 static void sweep_fn(struct work_struct *work)
 {
 	static unsigned int part;
+	const u64 count = set_count;
 
-	forget(NULL, (u64)set_count * part / SWEEP_PARTS, (u64)set_count * (part + 1) / SWEEP_PARTS);
+	forget(NULL, count * part / SWEEP_PARTS, count * (part + 1) / SWEEP_PARTS);
 	part = (part + 1) % SWEEP_PARTS;
 	schedule_delayed_work(to_delayed_work(work), SWEEP_SECONDS * HZ);
 }

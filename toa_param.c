@@ -270,7 +270,7 @@ unsigned int toa_syn_slots __read_mostly = TOA_SYN_SLOTS_USUAL;
 static struct bounded syn_slots = { &toa_syn_slots, 1 << 24 };
 module_param_cb(syn_slots, &bounded_ops, &syn_slots, 0444);
 __MODULE_PARM_TYPE(syn_slots, "uint");
-MODULE_PARM_DESC(syn_slots, "Handshakes whose SYN carried an address that are kept at once, 80 bytes each (0 to 16777216, 0: do not look at SYNs; default by memory: one for each 64 KiB, from 4096 to 262144)");
+MODULE_PARM_DESC(syn_slots, "Handshakes whose SYN carried an address that are kept at once, 80 bytes each (0 to 16777216, 0: do not look at SYNs; default auto: one for each 64 KiB of memory, from 4096 to 262144)");
 
 unsigned int toa_table_max __read_mostly = 1 << 20;
 static struct bounded table_max = { &toa_table_max, 1 << 28 };

@@ -227,7 +227,7 @@ static void flow_and_scope(const void *arg)
 
 	need_ipv6();
 	if (access(REFLECT, F_OK))
-		test_skip("no " REFLECT ": this kernel's sockets do not show the client's flow label");
+		test_skip("no " REFLECT ": sockets do not show the client's flow label");
 	write_file(REFLECT, "1");
 	server_open(&s, INET6, 5);
 	write_file(REFLECT, "0");
