@@ -492,10 +492,10 @@ static bool reload(const char *params)
 	return toa_unload() == 0 && toa_load(params) == 0;
 }
 
-/* Four slots: the fifth SYN takes that of the first. */
+/* Four slots: the fifth SYN takes that of the first, the sixth that of the second. */
 static void eviction(const void *arg)
 {
-	struct conn c[5];
+	struct conn c[6];
 	struct stats before;
 	struct server s;
 	int i, fd;
@@ -504,17 +504,17 @@ static void eviction(const void *arg)
 	require(reload("syn_slots=4"));
 	server_open(&s, INET, 16);
 	require(stats_get(&before));
-	for (i = 0; i < 5; i++) {
+	for (i = 0; i < 6; i++) {
 		server_conn(&s, &c[i]);
 		conn_syn(&c[i], i == 2 ? opt_b() : opt_a());
 		require(conn_synack(&c[i], NULL));
 	}
-	check_moved(&before, "toa_syn_evicted", 1);
-	for (i = 0; i < 5; i++) {
+	check_moved(&before, "toa_syn_evicted", 2);
+	for (i = 0; i < 6; i++) {
 		conn_ack(&c[i], NULL);
 		fd = server_accept(&s, NULL);
 		require(fd >= 0);
-		check_is(&s, &c[i], fd, i == 0 ? NOBODY : i == 2 ? B : A);
+		check_is(&s, &c[i], fd, i < 2 ? NOBODY : i == 2 ? B : A);
 		check(data_flows(&c[i], fd));
 	}
 }
