@@ -186,6 +186,11 @@ unlock:
 	return evicted;
 }
 
+static bool is_old(const struct slot *slot)
+{
+	return toa_seconds() - slot->born > SLOT_MAX_AGE_SECONDS;
+}
+
 /**
  * toa_handshake_find() - get what is kept of a handshake
  * @flow:   the handshake
@@ -200,22 +205,19 @@ bool toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs, bo
 	const u64 hash = hash_of(flow);
 	struct set *set = set_of(hash);
 	unsigned long flags;
+	bool found;
 	int i;
 
 	raw_spin_lock_irqsave(&set->lock, flags);
 	i = find_locked(set, tag_of(hash), flow);
-	if (i >= 0) {
+	/* The sweep may be late. */
+	found = i >= 0 && !is_old(&set->slot[i]);
+	if (found)
 		*addrs = set->slot[i].addrs;
-		if (forget)
-			release_locked(set, i);
-	}
+	if (found && forget)
+		release_locked(set, i);
 	raw_spin_unlock_irqrestore(&set->lock, flags);
-	return i >= 0;
-}
-
-static bool is_old(const struct slot *slot)
-{
-	return toa_seconds() - slot->born > SLOT_MAX_AGE_SECONDS;
+	return found;
 }
 
 /* Forget those of some namespaces, or, if @of is NULL, those that are old, in some of the sets. */
