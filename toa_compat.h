@@ -24,6 +24,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/tcp.h>
+#include <linux/user_namespace.h>
 #include <linux/vmalloc.h>
 #include <net/inet_connection_sock.h>
 #include <net/inet_sock.h>
@@ -389,6 +390,32 @@ static inline u32 toa_net_id(const struct net *net)
 #else
 	/* Namespaces have no numbers yet; hashes of their addresses tell living ones apart too. */
 	return jhash(&net, sizeof(net), 0);
+#endif
+}
+
+/**
+ * toa_net_tenant() - whose a network namespace is, if it is not the host's
+ * @net: the namespace
+ *
+ * Any user may make a user namespace, in it others, and network namespaces in all of them. They are
+ * one tenant. Of those that root made for containers each is one.
+ *
+ * Return: 0 if it belongs to the initial user namespace, as those of most containers do; or else a
+ *         number that tells tenants apart: the user's, or the address of the user namespace.
+ */
+static inline unsigned long toa_net_tenant(const struct net *net)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(3, 8, 0)
+	const struct user_namespace *ns = net->user_ns;
+
+	if (ns == &init_user_ns)
+		return 0;
+	while (ns->parent != &init_user_ns)
+		ns = ns->parent;
+	return __kuid_val(ns->owner) ?: (unsigned long)ns;
+#else
+	/* Network namespaces have no owner yet: only root makes them. */
+	return 0;
 #endif
 }
 

@@ -125,18 +125,68 @@ static void release_locked(struct set *set, unsigned int i)
 	atomic_dec(toa_handshake_count(flow->isn));
 }
 
-/* A free slot, or else the one that was filled first. */
-static unsigned int oldest_locked(struct set *set)
+/* Was one slot filled before another one? */
+static bool is_older(const struct set *set, unsigned int i, unsigned int than)
+{
+	return (u16)(set->turn - set->filled[i]) > (u16)(set->turn - set->filled[than]);
+}
+
+/* One of the first @slots: a free one, or else the one that was filled first. */
+static unsigned int oldest_locked(const struct set *set, unsigned int slots)
 {
 	unsigned int i, oldest = 0;
 
-	for (i = 0; i < set->used; i++) {
-		if (!set->tag[i])
+	for (i = 0; i < slots; i++) {
+		if (i >= set->used || !set->tag[i])
 			return i;
-		if ((u16)(set->turn - set->filled[i]) > (u16)(set->turn - set->filled[oldest]))
+		if (is_older(set, i, oldest))
 			oldest = i;
 	}
-	return set->used < set_slots ? set->used : oldest;
+	return oldest;
+}
+
+/* Of a namespace's handshakes, the one that was filled first, or -1. */
+static int oldest_of_locked(const struct set *set, u32 net)
+{
+	int i, oldest = -1;
+
+	for (i = 0; i < set->used; i++)
+		if (set->tag[i] && set->slot[i].flow.net == net &&
+		    (oldest < 0 || is_older(set, i, oldest)))
+			oldest = i;
+	return oldest;
+}
+
+/*
+ * A slot for one more handshake of a namespace, free from now on. If there must go another one,
+ * that is the oldest; where the tenant has its share, the namespace's own oldest. Returns -1 if
+ * there is none; in @loss, what to count.
+ */
+static int make_room_locked(struct set *set, u32 net, enum toa_stat *loss)
+{
+	enum toa_net_room room = toa_net_take(net, TOA_NET_HANDSHAKES);
+	int i;
+
+	if (unlikely(room == TOA_NET_SHARE_FULL)) {
+		*loss = TOA_STAT_SHARE_FULL;
+		i = oldest_of_locked(set, net);
+		if (i < 0)
+			return -1;
+		release_locked(set, i);
+		/* Unless another CPU is faster. */
+		return toa_net_take(net, TOA_NET_HANDSHAKES) == TOA_NET_TENANT ? i : -1;
+	}
+	if (unlikely(room == TOA_NET_GONE)) {
+		*loss = TOA_STAT_ALLOC_FAILED;
+		return -1;
+	}
+	i = oldest_locked(set, toa_net_limit(room, set_slots));
+	if (set->tag[i]) {
+		if (toa_seconds() - set->slot[i].born <= SLOT_YOUNG_SECONDS)
+			*loss = TOA_STAT_SYN_EVICTED;
+		release_locked(set, i);
+	}
+	return i;
 }
 
 /**
@@ -147,43 +197,36 @@ static unsigned int oldest_locked(struct set *set)
  * Replaces what is kept for the same handshake. There must be slots: see toa_syn_slots.
  *
  * Context: any; takes a set's lock.
- * Return: true if another handshake was forgotten for it that may still be under way.
+ * Return: true if this or another handshake was forgotten that may still be under way.
  */
 bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs)
 {
 	const u64 hash = hash_of(flow);
+	enum toa_stat loss = TOA_STAT_COUNT;	/* none */
 	struct set *set = set_of(hash);
-	bool evicted = false;
 	unsigned long flags;
-	struct slot *slot;
 	int i;
 
 	raw_spin_lock_irqsave(&set->lock, flags);
 	i = find_locked(set, tag_of(hash), flow);
 	if (i < 0) {
-		if (unlikely(!toa_net_take(flow->net, TOA_NET_HANDSHAKES))) {
-			toa_stat_inc(TOA_STAT_ALLOC_FAILED);
+		i = make_room_locked(set, flow->net, &loss);
+		if (unlikely(i < 0))
 			goto unlock;
-		}
-		i = oldest_locked(set);
-		if (set->tag[i]) {
-			evicted = toa_seconds() - set->slot[i].born <= SLOT_YOUNG_SECONDS;
-			release_locked(set, i);
-		}
 		set->tag[i] = tag_of(hash);
 		set->used = max_t(u8, set->used, i + 1);
 		set->slot[i].flow = *flow;
 		atomic_inc(toa_handshake_count(flow->isn));
 	}
-	slot = &set->slot[i];
-	slot->addrs = *addrs;
-	slot->born = toa_seconds();
+	set->slot[i].addrs = *addrs;
+	set->slot[i].born = toa_seconds();
 	set->filled[i] = ++set->turn;
 unlock:
 	raw_spin_unlock_irqrestore(&set->lock, flags);
-	if (unlikely(evicted))
-		toa_stat_inc(TOA_STAT_SYN_EVICTED);
-	return evicted;
+	if (likely(loss == TOA_STAT_COUNT))
+		return false;
+	toa_stat_inc(loss);
+	return loss != TOA_STAT_ALLOC_FAILED;
 }
 
 static bool is_old(const struct slot *slot)

@@ -30,6 +30,7 @@ extern struct toa_option_rules toa_option_rules;
 extern unsigned int toa_segments;
 extern unsigned int toa_syn_slots;	/* TOA_SYN_SLOTS_USUAL until toa_handshake_init() */
 extern unsigned int toa_table_max;
+extern unsigned int toa_tenant_share;
 
 /* As many as the memory of the machine suggests. */
 #define TOA_SYN_SLOTS_USUAL UINT_MAX
@@ -103,6 +104,9 @@ enum toa_stat {
 	TOA_STAT_DISAGREE,
 	TOA_STAT_SEGMENT,
 	TOA_STAT_LATE,
+	TOA_STAT_SHARE_FULL,
+	TOA_STAT_ENTRY_ALLOC,
+	TOA_STAT_ENTRY_FREE,
 	TOA_STAT_COUNT,
 };
 
@@ -133,23 +137,37 @@ enum toa_net_count {
 	TOA_NET_COUNTS,
 };
 
-bool toa_net_add(u32 net, enum toa_net_count what, int change);
+/**
+ * enum toa_net_room - may a namespace have one more?
+ * @TOA_NET_GONE:       no: it ends, or was made when memory was short
+ * @TOA_NET_SHARE_FULL: no: its tenant has all that it may have
+ * @TOA_NET_TENANT:     yes, of what is not left to the host
+ * @TOA_NET_HOST:       yes
+ */
+enum toa_net_room {
+	TOA_NET_GONE,
+	TOA_NET_SHARE_FULL,
+	TOA_NET_TENANT,
+	TOA_NET_HOST,
+};
+
+enum toa_net_room toa_net_count(u32 net, enum toa_net_count what);
+void toa_net_uncount(u32 net, enum toa_net_count what);
 bool toa_net_ending(u32 net);
-int toa_net_begin(u32 net);
+int toa_net_begin(u32 net, unsigned long tenant);
 void toa_net_end_begin(u32 net, bool left[TOA_NET_COUNTS]);
 void toa_net_end(u32 net);
 
 /**
- * toa_net_take() - count one that a namespace gets
+ * toa_net_take() - count one that a namespace gets, if it may
  * @net:  its toa_net_id()
  * @what: of which
  *
  * Context: any. Writes nothing for the initial namespace.
- * Return: false if it may not have any more.
  */
-static inline bool toa_net_take(u32 net, enum toa_net_count what)
+static inline enum toa_net_room toa_net_take(u32 net, enum toa_net_count what)
 {
-	return likely(net == toa_net_id(&init_net)) || toa_net_add(net, what, 1);
+	return likely(net == toa_net_id(&init_net)) ? TOA_NET_HOST : toa_net_count(net, what);
 }
 
 /**
@@ -162,7 +180,19 @@ static inline bool toa_net_take(u32 net, enum toa_net_count what)
 static inline void toa_net_give(u32 net, enum toa_net_count what)
 {
 	if (unlikely(net != toa_net_id(&init_net)))
-		toa_net_add(net, what, -1);
+		toa_net_uncount(net, what);
+}
+
+/**
+ * toa_net_limit() - how many of what there is may be in use when one more is given out
+ * @room: to whom: TOA_NET_TENANT or TOA_NET_HOST
+ * @all:  how many there are
+ *
+ * However many tenants there are, an eighth is the host's alone.
+ */
+static inline unsigned int toa_net_limit(enum toa_net_room room, unsigned int all)
+{
+	return likely(room == TOA_NET_HOST) ? all : all - all / 8;
 }
 
 /* toa_handshake.c */

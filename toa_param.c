@@ -277,3 +277,9 @@ static struct bounded table_max = { &toa_table_max, 1 << 28 };
 module_param_cb(table_max, &bounded_ops, &table_max, 0644);
 __MODULE_PARM_TYPE(table_max, "uint");
 MODULE_PARM_DESC(table_max, "Connections with an address that are kept at once (0 to 268435456, default 1048576)");
+
+unsigned int toa_tenant_share __read_mostly = 8;
+static struct bounded tenant_share = { &toa_tenant_share, 1 << 28 };
+module_param_cb(tenant_share, &bounded_ops, &tenant_share, 0644);
+__MODULE_PARM_TYPE(tenant_share, "uint");
+MODULE_PARM_DESC(tenant_share, "Network namespaces that a user has made, or that are of one user namespace, get at most one in so many of table_max and syn_slots (0 to 268435456, 0: none; default 8)");

@@ -28,6 +28,9 @@ static const char *const stat_name[TOA_STAT_COUNT] = {
 	[TOA_STAT_DISAGREE] = "toa_disagree",
 	[TOA_STAT_SEGMENT] = "toa_segment",
 	[TOA_STAT_LATE] = "toa_late",
+	[TOA_STAT_SHARE_FULL] = "toa_share_full",
+	[TOA_STAT_ENTRY_ALLOC] = "toa_entry_alloc",
+	[TOA_STAT_ENTRY_FREE] = "toa_entry_free",
 };
 
 static unsigned long stat_of(int cpu, enum toa_stat stat)

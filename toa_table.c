@@ -179,13 +179,13 @@ static unsigned int entries_exactly(void)
  * Is there room for one more? For each other CPU, late by one that it makes at the same time, or by
  * the 64 that it is about to add to the sum.
  */
-static __always_inline bool has_room(void)
+static __always_inline bool has_room(unsigned int limit)
 {
 	/* At most this far is the sum behind. */
 	int behind = COUNT_BATCH * nr_cpu_ids;
 
-	return likely(atomic_read(&entries.sum) + behind < (int)READ_ONCE(toa_table_max)) ||
-	       entries_exactly() < READ_ONCE(toa_table_max);
+	return likely(atomic_read(&entries.sum) + behind < (int)limit) ||
+	       entries_exactly() < limit;
 }
 
 static struct {
@@ -305,6 +305,7 @@ static __always_inline struct toa_entry *entry_recycle(struct toa_entry *e)
 {
 	struct magazine *m = this_cpu_ptr(&cpu_entries.free);
 
+	toa_stat_inc(TOA_STAT_ENTRY_FREE);
 	if (e->addrs.have & TOA_HAVE_V6)
 		toa_stat_inc(TOA_STAT_IP6_FREE);
 	toa_net_give(e->net, TOA_NET_ENTRIES);
@@ -558,12 +559,12 @@ static struct toa_entry *link_locked(struct toa_entry *e, u64 hash)
 }
 
 /* Return: an entry, or NULL; then it is counted why. */
-static __always_inline struct toa_entry *entry_new(void)
+static __always_inline struct toa_entry *entry_new(enum toa_net_room room)
 {
 	struct toa_entry *e;
 
-	if (unlikely(!has_room())) {
-		toa_stat_inc(TOA_STAT_TABLE_FULL);
+	if (unlikely(!has_room(toa_net_limit(room, READ_ONCE(toa_table_max))))) {
+		toa_stat_inc(room == TOA_NET_TENANT ? TOA_STAT_SHARE_FULL : TOA_STAT_TABLE_FULL);
 		return NULL;
 	}
 	e = entry_alloc();
@@ -588,6 +589,7 @@ static void entry_put(struct toa_entry *e, const struct sock *sk)
 
 	/* Readers who still stand on the entry's last life see the socket last. */
 	smp_store_release(&e->sk, sk);
+	toa_stat_inc(TOA_STAT_ENTRY_ALLOC);
 	if (e->addrs.have & TOA_HAVE_V6)
 		toa_stat_inc(TOA_STAT_IP6_ALLOC);
 
@@ -614,13 +616,15 @@ static void entry_put(struct toa_entry *e, const struct sock *sk)
 bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *addrs)
 {
 	const u32 net = toa_net_id(sock_net(sk));
+	const enum toa_net_room room = toa_net_take(net, TOA_NET_ENTRIES);
 	struct toa_entry *e;
 
-	if (unlikely(!toa_net_take(net, TOA_NET_ENTRIES))) {
-		toa_stat_inc(TOA_STAT_ALLOC_FAILED);
+	if (unlikely(room < TOA_NET_TENANT)) {
+		toa_stat_inc(room == TOA_NET_SHARE_FULL ? TOA_STAT_SHARE_FULL :
+							  TOA_STAT_ALLOC_FAILED);
 		goto lost;
 	}
-	e = entry_new();
+	e = entry_new(room);
 	if (unlikely(!e)) {
 		toa_net_give(net, TOA_NET_ENTRIES);
 		goto lost;
@@ -686,7 +690,7 @@ static const struct sock *synthetic_sock(unsigned int number)
  */
 bool toa_table_insert_synthetic(unsigned int number)
 {
-	struct toa_entry *e = entry_new();
+	struct toa_entry *e = entry_new(TOA_NET_HOST);
 
 	if (!e)
 		return false;
@@ -939,7 +943,7 @@ static int __net_init net_init(struct net *net)
 {
 	/* The initial namespace shows the whole host. Mode 0440: who talks to whom is private. */
 	unsigned long shown = net_eq(net, &init_net) ? 0 : toa_net_id(net);
-	int err = shown ? toa_net_begin(shown) : 0;
+	int err = shown ? toa_net_begin(shown, toa_net_tenant(net)) : 0;
 
 	if (!err && !toa_fails() &&
 	    proc_create_data("toa_table", 0440, net->proc_net, &table_ops, (void *)shown))

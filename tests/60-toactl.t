@@ -79,7 +79,8 @@ counters() {
 			getname_toa_mismatch:0:0 getname_toa_empty:0:0 ip6_address_alloc:5:0 \
 			ip6_address_free:1:3 toa_invalid:0:0 toa_syn_evicted:0:0 toa_table_full:0:0 \
 			toa_alloc_failed:0:0 toa_segment:0:0 toa_disagree:0:0 \
-			toa_late:0:0 toa_probe_missed:0:0; do
+			toa_late:0:0 toa_share_full:0:0 toa_entry_alloc:9:3 toa_entry_free:1:6 \
+			toa_probe_missed:0:0; do
 			name=${row%%:*}
 			row=${row#*:}
 			[ "$name" = "${1:-}" ] && row=$2:$3
@@ -363,7 +364,13 @@ counted() {
 	says "doctor: trusted is empty" 1 "^warning +trusted +is empty" "do: echo ADDRESSES > /sys/module/toa/parameters/trusted" -- doctor --seconds 0
 	says "status: trusted is empty" 1 "^warning +trusted +is empty" -- status
 	healthy
-	for counted_row in toa_disagree toa_segment; do
+	counters toa_entry_alloc 800 11
+	parameter table_max 1000
+	says "status: the table is nearly full" 1 "^warning +table_max +the table holds 804 connections, and can hold 1000" -- status
+	parameter table_max 1010
+	says "status: the table is not nearly full" 0 "^problems +none" -- status
+	healthy
+	for counted_row in toa_disagree toa_segment toa_share_full; do
 		counters $counted_row 0 4
 		says "doctor: $counted_row" 1 "^note +$counted_row +is 4 since" -- doctor --seconds 0
 	done

@@ -337,7 +337,8 @@ static void own_rows(const void *arg)
 {
 	static const char *const rows[] = {
 		"toa_invalid", "toa_syn_evicted", "toa_table_full", "toa_alloc_failed",
-		"toa_untrusted", "toa_disagree", "toa_segment", "toa_late", "toa_probe_missed",
+		"toa_untrusted", "toa_disagree", "toa_segment", "toa_late", "toa_share_full",
+		"toa_entry_alloc", "toa_entry_free", "toa_probe_missed",
 	};
 	struct stats s;
 	int i;
@@ -405,6 +406,32 @@ static void late(const void *arg)
 	write_file(file, "0\n");
 }
 
+/* Of either family, and an entry with both is one. */
+static void entries(const void *arg)
+{
+	const struct opts *opts[] = { v4_opt("198.51.100.1", 1), v6_opt(V6, 1), both() };
+	struct stats before, during, after;
+	struct server s;
+	struct conn c;
+	int i, fd[3];
+
+	server_open(&s, *(const enum kind *)arg, 5);
+	toa_set_both(true);
+	require(stats_get(&before));
+	for (i = 0; i < 3; i++)
+		fd[i] = server_connect(&s, &c, NULL, opts[i]);
+	require(stats_get(&during));
+	toa_set_both(false);
+	for (i = 0; i < 3; i++)
+		reset(fd[i]);
+	check(table_empties());
+	require(stats_get(&after));
+	check_num(stats_of(&during, "toa_entry_alloc") - stats_of(&before, "toa_entry_alloc"), 3);
+	check_num(stats_of(&during, "toa_entry_free"), stats_of(&before, "toa_entry_free"));
+	check_num(stats_of(&after, "toa_entry_free") - stats_of(&before, "toa_entry_free"), 3);
+	check_num(stats_of(&after, "toa_entry_alloc"), stats_of(&during, "toa_entry_alloc"));
+}
+
 int main(int argc, char **argv)
 {
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
@@ -465,6 +492,8 @@ int main(int argc, char **argv)
 		test_add(other_segment, &elsewhere[i], "toa_segment counts, %s", elsewhere[i].name);
 	for (i = 0; i < KINDS; i++)
 		test_add(late, &kinds[i], "toa_late counts, %s", kind_name[i]);
+	for (i = 0; i < KINDS; i++)
+		test_add(entries, &kinds[i], "entries made and gone, %s", kind_name[i]);
 	test_add(offline, NULL, "a CPU that goes offline");
 	return toa_main("stats", "", argc, argv);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct test {
 	test_fn fn;
@@ -18,6 +19,7 @@ static int count;
 static int failures;			/* of the test that runs; threads add to it */
 static char skipped[256];
 static jmp_buf stop;
+static pid_t main_pid;
 static struct test first, last;
 
 void (*test_after_each)(void);
@@ -99,6 +101,9 @@ void test_skip(const char *fmt, ...)
 
 void test_stop(void)
 {
+	/* What a test has forked does not go on with the other tests. */
+	if (getpid() != main_pid)
+		_exit(1);
 	longjmp(stop, 1);
 }
 
@@ -141,6 +146,7 @@ int test_main(const char *file, int argc, char **argv)
 	int i, n = 0, number = 0, bad = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	main_pid = getpid();
 	if (first.fn)
 		test_add(first.fn, first.arg, "%s", first.name);
 	if (last.fn)
