@@ -24,6 +24,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/tcp.h>
+#include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include <linux/vmalloc.h>
 #include <net/inet_connection_sock.h>
@@ -417,6 +418,35 @@ static inline unsigned long toa_net_tenant(const struct net *net)
 	/* Network namespaces have no owner yet: only root makes them. */
 	return 0;
 #endif
+}
+
+/**
+ * toa_copy_to_user_nofault() - copy_to_user() that does not wait for a page
+ * @to:   where to, in the caller's memory
+ * @from: what
+ * @size: how much; where the compiler knows it, hardened kernels need not check it
+ *
+ * The kernel's own copy_to_user_nofault() is younger, and checks.
+ *
+ * Context: any.
+ * Return: true if all was copied.
+ */
+static __always_inline bool toa_copy_to_user_nofault(void __user *to, const void *from,
+						     unsigned long size)
+{
+	bool copied;
+
+#ifdef TOA_HAS_access_ok_type
+	if (!access_ok(VERIFY_WRITE, to, size))
+		return false;
+#else
+	if (!access_ok(to, size))
+		return false;
+#endif
+	pagefault_disable();
+	copied = !__copy_to_user_inatomic(to, from, size);
+	pagefault_enable();
+	return copied;
 }
 
 /* Waiting */

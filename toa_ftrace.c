@@ -33,15 +33,30 @@ static DEFINE_PER_CPU(long, inside);
  * of that call, by which the callback knows it, always lies in the module.
  */
 
+/*
+ * Newer kernels lock the socket for its name. The owner may be in a page fault, of a page that never
+ * comes: rmmod says that the module is in use then, instead of waiting too. (But for a lock that is
+ * taken between this look and the kernel's own.)
+ */
+static __always_inline bool lock_is_owned(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_lock.owned);
+}
+
 static __always_inline int wrap_getname(enum toa_hook hook, struct socket *sock, void *uaddr,
 					int peer)
 {
 	typeof(((const struct proto_ops *)0)->getname) original = originals[hook];
+	bool waits;
 	int ret;
 
 	this_cpu_inc(inside);
+	/* Whoever waits for the owner of the lock keeps the module in use: see lock_is_owned(). */
+	waits = unlikely(lock_is_owned(sock->sk)) && try_module_get(THIS_MODULE);
 	ret = original(sock, uaddr, peer);
 	toa_getname_end(sock->sk, uaddr, ret);
+	if (unlikely(waits))
+		module_put(THIS_MODULE);
 	this_cpu_dec(inside);
 	return ret;
 }
@@ -233,7 +248,8 @@ static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigne
 	const struct socket *sock = (const struct socket *)toa_ftrace_arg(regs, 0);
 
 	return toa_getname_wanted(sock, toa_ftrace_arg(regs, TOA_GETNAME_PEER)) &&
-	       !from_wrapper(regs, parent) && toa_getname_begin(sock->sk);
+	       !from_wrapper(regs, parent) && toa_getname_begin(sock->sk) &&
+	       likely(!lock_is_owned(sock->sk) || module_is_live(THIS_MODULE));
 }
 
 static void __no_kmsan_checks on_getname_v4(unsigned long ip, unsigned long parent,

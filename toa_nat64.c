@@ -26,13 +26,30 @@ static bool is_connected(const struct sock *sk)
 static DEFINE_PER_CPU(long, inside);
 
 /*
- * Copy an answer, or the part of it that was asked for. Of the whole one the size is known to the
- * compiler, and hardened kernels need not check whether so much may be copied.
+ * The page is not there. It may be one of a file whose server never answers; so whoever waits for it
+ * keeps the module in use: rmmod says so, instead of waiting too.
  */
-static __always_inline bool copy_answer(void __user *user, const void *answer, int whole, int size)
+static noinline int copy_waiting(void __user *user, const void *answer, int size)
 {
-	return size == whole ? copy_to_user(user, answer, whole) :
-			       copy_to_user(user, answer, size);
+	int err;
+
+	if (!try_module_get(THIS_MODULE))
+		return -ENOPROTOOPT;
+	err = copy_to_user(user, answer, size) ? -EFAULT : 0;
+	module_put(THIS_MODULE);
+	return err;
+}
+
+/*
+ * Copy an answer, or the part of it that was asked for. Of the whole one the size is known to the
+ * compiler.
+ */
+static __always_inline int copy_answer(void __user *user, const void *answer, int whole, int size)
+{
+	if (likely(size == whole ? toa_copy_to_user_nofault(user, answer, whole) :
+				   toa_copy_to_user_nofault(user, answer, size)))
+		return 0;
+	return copy_waiting(user, answer, size);
 }
 
 static __always_inline int check_call(const struct sock *sk, int size, unsigned int least)
@@ -69,8 +86,9 @@ static int answer_lookup(struct sock *sk, void __user *user, int *len)
 	peer.saddr = addrs.v6_addr;
 	peer.sport = (__force uint16_t)addrs.v6_port;
 	size = min_t(int, size, sizeof(peer));
-	if (copy_answer(user, &peer, sizeof(peer), size))
-		return -EFAULT;
+	err = copy_answer(user, &peer, sizeof(peer), size);
+	if (err)
+		return err;
 	*len = size;
 	toa_stat_inc(TOA_STAT_GETNAME_OK);
 	trace_toa_getname(sk, TOA_CALL_GETSOCKOPT, true, &addrs);
@@ -154,8 +172,9 @@ static int answer_peer(struct sock *sk, void __user *user, int *len)
 		info.client = info.balancer;
 
 	size = min_t(int, size, sizeof(info));
-	if (copy_answer(user, &info, sizeof(info), size))
-		return -EFAULT;
+	err = copy_answer(user, &info, sizeof(info), size);
+	if (err)
+		return err;
 	*len = size;
 	toa_stat_inc(found ? TOA_STAT_GETNAME_OK : TOA_STAT_GETNAME_EMPTY);
 	if (found)

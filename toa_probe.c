@@ -12,5 +12,6 @@
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/tcp.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 #include <net/tcp.h>

@@ -6,13 +6,12 @@
  * and plays server, balancer and clients there, as any user may.
  */
 #include "mod.h"
+#include "user.h"
 
-#include <grp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -56,30 +55,6 @@ static void load(const char *params)
 /*
  * The tenant's side
  */
-
-static void be_user(uid_t uid)
-{
-	if (!uid)
-		return;
-	require(setgroups(0, NULL) == 0);
-	require(setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0);
-	/* Its files in /proc are its own. */
-	require(prctl(PR_SET_DUMPABLE, 1) == 0);
-}
-
-static void user_namespace(void)
-{
-	const uid_t uid = geteuid();
-	const gid_t gid = getegid();
-	char map[32];
-
-	require(unshare(CLONE_NEWUSER) == 0);
-	write_file("/proc/self/setgroups", "deny");
-	snprintf(map, sizeof(map), "0 %u 1", uid);
-	write_file("/proc/self/uid_map", map);
-	snprintf(map, sizeof(map), "0 %u 1", gid);
-	write_file("/proc/self/gid_map", map);
-}
 
 /* From addresses of its own for each, so that the kernel does not run out of ports. */
 static void client_init(const struct server *s, const struct dev *dev, struct conn *c, int number)
@@ -129,10 +104,10 @@ static void tenant_lives(int fd, uid_t uid, int depth)
 	for (i = STDERR_FILENO + 1; i < 1024; i++)
 		if (i != fd)
 			close(i);
-	be_user(uid);
+	user_become(uid);
 	/* One within the other. */
 	while (depth--)
-		user_namespace();
+		user_namespace_new();
 	require(unshare(CLONE_NEWNET) == 0);
 	dev_open(&dev);
 	server_open_at(&s, INET, 1024, PORT);

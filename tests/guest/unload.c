@@ -10,18 +10,22 @@
 #include "client.h"
 #include "mod.h"
 #include "park.h"
+#include "user.h"
 #include "../../toa.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int cycles = 15;
@@ -64,27 +68,6 @@ static bool go_on(void)
 static void start(pthread_t *thread, void *(*fn)(void *), void *arg)
 {
 	require(pthread_create(thread, NULL, fn, arg) == 0);
-}
-
-static void *unloading(void *arg)
-{
-	*(int *)arg = toa_unload();
-	return NULL;
-}
-
-/* Wait until the module is on its way out. */
-static bool leaving(void)
-{
-	char state[16];
-	int i;
-
-	for (i = 0; i < WAIT_MS; i++) {
-		if (read_file("/sys/module/toa/initstate", state, sizeof(state)) &&
-		    !strcmp(state, "going\n"))
-			return true;
-		usleep(1000);
-	}
-	return false;
 }
 
 /*
@@ -381,6 +364,25 @@ static void *getsockopt_parked(void *arg)
 	return NULL;
 }
 
+/* Somebody waits inside: rmmod says so at once, and others are answered. */
+static void refused(int other)
+{
+	check_str(error_name(-toa_unload()), "EAGAIN");
+	check(toa_loaded());
+	check_str(nat64_of(other), V6_TEXT);
+	check_str(peer_of(other), V4_TEXT);
+}
+
+/* Nobody waits any more, or will soon not. */
+static void goes(void)
+{
+	int i;
+
+	for (i = 0; i < WAIT_MS && toa_unload(); i++)
+		usleep(1000);
+	check(!toa_loaded());
+}
+
 static void inside_getsockopt(const void *arg)
 {
 	struct toa_nat64_peer want = { .sport = htons(8765) };
@@ -388,8 +390,7 @@ static void inside_getsockopt(const void *arg)
 	struct call call = { .park = &park };
 	struct server s;
 	struct conn c;
-	pthread_t unloader;
-	int err = 1, other, i;
+	int other;
 
 	park_open(&park);
 	load_or_skip(arg);
@@ -400,25 +401,56 @@ static void inside_getsockopt(const void *arg)
 	other = server_connect(&s, &c, NULL, both());
 	start(&call.thread, getsockopt_parked, &call);
 	check(park_taken(&park));
-	start(&unloader, unloading, &err);
-	/* It goes, but not before the call has returned; soon nobody else gets an answer. */
-	check(leaving());
-	for (i = 0; i < 300 && strcmp(nat64_of(other), "ENOPROTOOPT"); i++)
-		usleep(10000);
-	check_str(nat64_of(other), "ENOPROTOOPT");
-	for (i = 0; i < 300 && access("/proc/net/toa_stats", F_OK) == 0; i++)
-		usleep(10000);
-	check_num(i, 300);
+	refused(other);
 	park_free(&park);
 	pthread_join(call.thread, NULL);
-	pthread_join(unloader, NULL);
 	check_num(call.ret, 0);
 	check(!memcmp(park.page, &want, sizeof(want)));
-	check_num(err, 0);
-	check(!toa_loaded());
 	park_close(&park);
-	if (toa_loaded())
+	goes();
+}
+
+/* The page of a user's own, whose server never answers. */
+static void inside_getsockopt_fuse(const void *arg)
+{
+	int told[2], other, fd, status;
+	struct server s;
+	struct conn c;
+	char byte;
+	pid_t pid;
+
+	load_or_skip(arg);
+	if (access("/proc/self/ns/user", F_OK) || system("modprobe -q fuse") ||
+	    chmod("/dev/fuse", 0666)) {
 		toa_unload();
+		test_skip("this kernel has no user namespaces, or no FUSE");
+	}
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, NULL, both());
+	other = server_connect(&s, &c, NULL, both());
+	require(pipe2(told, O_CLOEXEC) == 0);
+	pid = fork();
+	require(pid >= 0);
+	if (!pid) {
+		socklen_t len = sizeof(struct toa_peer_info);
+		void *page;
+
+		user_become(1000);
+		user_namespace_new();
+		page = user_fuse_page(told[1]);
+		getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER, page, &len);
+		_exit(0);
+	}
+	close(told[1]);
+	if (read(told[0], &byte, 1) == 1) {
+		refused(other);
+		kill(pid, SIGKILL);
+	}
+	require(waitpid(pid, &status, 0) == pid);
+	goes();
+	if (WIFEXITED(status) && WEXITSTATUS(status) == USER_NO_FUSE)
+		test_skip("users may not mount FUSE here");
+	check(WIFSIGNALED(status));
 }
 
 /* send() holds the socket's lock while it waits for its data. */
@@ -458,24 +490,6 @@ static bool inside_or_done(const struct call *c)
 	return false;
 }
 
-/* Until the module says that it waits for calls, after 10 s; false if it has gone without. */
-static bool waits_for_calls(struct klog *k)
-{
-	static char lines[4096];
-	bool said = false;
-	struct klog next;
-	int i;
-
-	for (i = 0; i < 600 && !said && toa_loaded(); i++) {
-		usleep(100000);
-		klog_start(&next);
-		said = klog_lines(k, "TOA: waiting for ", lines, sizeof(lines)) > 0;
-		*k = next;
-	}
-	close(k->fd);
-	return said;
-}
-
 enum { CALLS = 8 };
 
 static void inside_getpeername(const void *arg)
@@ -484,15 +498,14 @@ static void inside_getpeername(const void *arg)
 	struct call sender = { .park = &park }, call[CALLS] = { 0 };
 	struct server s;
 	struct conn c;
-	bool ftrace = !strcmp(((const struct mechanism *)arg)->name, "ftrace");
-	pthread_t unloader;
-	struct klog k;
-	int err = 1, i;
+	const bool ftrace = !strcmp(((const struct mechanism *)arg)->name, "ftrace");
+	int i, other;
 
 	park_open(&park);
 	load_or_skip(arg);
 	server_open(&s, INET, 5);
 	sender.fd = server_connect(&s, &c, NULL, both());
+	other = server_connect(&s, &c, NULL, both());
 	start(&sender.thread, send_parked, &sender);
 	check(park_taken(&park));
 	for (i = 0; i < CALLS; i++) {
@@ -501,29 +514,20 @@ static void inside_getpeername(const void *arg)
 	}
 	for (i = 0; i < CALLS; i++)
 		check(inside_or_done(&call[i]));
-	klog_start(&k);
-	start(&unloader, unloading, &err);
 	/* Whoever is inside the module's code must get out of it first. */
-	if (ftrace && !__atomic_load_n(&call[0].done, __ATOMIC_ACQUIRE)) {
-		check(leaving());
-		check(waits_for_calls(&k));
-	} else {
-		close(k.fd);
-	}
+	if (ftrace && !__atomic_load_n(&call[0].done, __ATOMIC_ACQUIRE))
+		refused(other);
+	else
+		goes();
 	park_free(&park);
 	pthread_join(sender.thread, NULL);
 	for (i = 0; i < CALLS; i++) {
 		pthread_join(call[i].thread, NULL);
 		check(either(call[i].text, V4_TEXT, server_sees(&s, &c)));
 	}
-	pthread_join(unloader, NULL);
 	check_num(sender.ret, 1);
-	check_num(err, 0);
-	check(!toa_loaded());
-	check_str(peer_of(sender.fd), server_sees(&s, &c));
+	goes();
 	park_close(&park);
-	if (toa_loaded())
-		toa_unload();
 }
 
 /*
@@ -943,6 +947,7 @@ int main(int argc, char **argv)
 		const struct mechanism *m = &mechanisms[i];
 
 		test_add(inside_getsockopt, m, "call inside getsockopt, %s", m->name);
+		test_add(inside_getsockopt_fuse, m, "a user's page that never comes, %s", m->name);
 		test_add(inside_getpeername, m, "calls inside getpeername, %s", m->name);
 		test_add(probes_before, m, "others' probes before the load, %s", m->name);
 		test_add(probes_after, m, "others' probes after the load, %s", m->name);
