@@ -151,7 +151,7 @@ reports() {
 	says "stats --prometheus: each row a counter" 0 '^toa_info\{version="1.0.0"\} 1$' \
 		"^# TYPE toa_syn_recv_sock_toa_total counter$" "^toa_syn_recv_sock_toa_total 12$" \
 		"^# HELP toa_probe_missed_total [A-Z]" "^toa_probe_missed_total 0$" -- stats --prometheus
-	json 'x["getname_toa_ok"] == 15 and len(x) == 15' stats --json
+	json 'x["getname_toa_ok"] == 15 and len(x) == 18' stats --json
 	counters syn_recv_sock_toa 4294967295 9000000000000000
 	says "stats: big numbers" 0 "^syn_recv_sock_toa +9000004294967295$" -- stats
 	counters

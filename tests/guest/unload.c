@@ -367,19 +367,19 @@ static void *getsockopt_parked(void *arg)
 /* Somebody waits inside: rmmod says so at once, and others are answered. */
 static void refused(int other)
 {
-	check_str(error_name(-toa_unload()), "EAGAIN");
+	errno = 0;
+	check(syscall(SYS_delete_module, "toa", O_NONBLOCK) < 0);
+	check_str(error_name(errno), "EAGAIN");
 	check(toa_loaded());
 	check_str(nat64_of(other), V6_TEXT);
 	check_str(peer_of(other), V4_TEXT);
 }
 
-/* Nobody waits any more, or will soon not. */
+/* Nobody waits any more, or soon will not. */
 static void goes(void)
 {
-	int i;
-
-	for (i = 0; i < WAIT_MS && toa_unload(); i++)
-		usleep(1000);
+	if (toa_loaded())
+		check_num(toa_unload(), 0);
 	check(!toa_loaded());
 }
 
@@ -435,6 +435,7 @@ static void inside_getsockopt_fuse(const void *arg)
 		socklen_t len = sizeof(struct toa_peer_info);
 		void *page;
 
+		setpgid(0, 0);
 		user_become(1000);
 		user_namespace_new();
 		page = user_fuse_page(told[1]);
@@ -442,11 +443,13 @@ static void inside_getsockopt_fuse(const void *arg)
 		_exit(0);
 	}
 	close(told[1]);
+	alarm(60);
 	if (read(told[0], &byte, 1) == 1) {
 		refused(other);
-		kill(pid, SIGKILL);
+		check(kill(-pid, SIGKILL) == 0);
 	}
 	require(waitpid(pid, &status, 0) == pid);
+	alarm(0);
 	goes();
 	if (WIFEXITED(status) && WEXITSTATUS(status) == USER_NO_FUSE)
 		test_skip("users may not mount FUSE here");
@@ -497,7 +500,7 @@ static void inside_getpeername(const void *arg)
 	struct park park;
 	struct call sender = { .park = &park }, call[CALLS] = { 0 };
 	struct server s;
-	struct conn c;
+	struct conn c, other_conn;
 	const bool ftrace = !strcmp(((const struct mechanism *)arg)->name, "ftrace");
 	int i, other;
 
@@ -505,7 +508,7 @@ static void inside_getpeername(const void *arg)
 	load_or_skip(arg);
 	server_open(&s, INET, 5);
 	sender.fd = server_connect(&s, &c, NULL, both());
-	other = server_connect(&s, &c, NULL, both());
+	other = server_connect(&s, &other_conn, NULL, both());
 	start(&sender.thread, send_parked, &sender);
 	check(park_taken(&park));
 	for (i = 0; i < CALLS; i++) {

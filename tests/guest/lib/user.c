@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/fuse.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +57,7 @@ static void answer(uint64_t unique, int err, void *body, size_t len)
 		perror("fuse");
 }
 
-static void *serve(void *arg)
+static void serve(void)
 {
 	static char buf[FUSE_MIN_READ_BUFFER + PAGE];
 	struct fuse_init_out init = {
@@ -70,7 +69,6 @@ static void *serve(void *arg)
 	struct fuse_open_out open = { .fh = 1 };
 	const struct fuse_in_header *in = (void *)buf;
 
-	(void)arg;
 	while (read(fuse_fd, buf, sizeof(buf)) >= (ssize_t)sizeof(*in)) {
 		switch (in->opcode) {
 		case FUSE_INIT:
@@ -93,14 +91,14 @@ static void *serve(void *arg)
 			answer(in->unique, ENOSYS, NULL, 0);
 		}
 	}
-	return NULL;
 }
 
 void *user_fuse_page(int told)
 {
 	char path[] = "/tmp/fuse.XXXXXX", options[96];
-	pthread_t server;
+	struct stat st;
 	void *page;
+	pid_t server;
 	int file;
 
 	fuse_told = told;
@@ -112,10 +110,19 @@ void *user_fuse_page(int told)
 		 S_IFREG | 0600);
 	if (fuse_fd < 0 || unshare(CLONE_NEWNS) || mount("toa", path, "fuse", 0, options))
 		_exit(USER_NO_FUSE);
-	require(pthread_create(&server, NULL, serve, NULL) == 0);
+	/* Whoever waits for an answer cannot be killed: the server is a process of its own. */
+	server = fork();
+	require(server >= 0);
+	if (!server) {
+		serve();
+		_exit(0);
+	}
+	close(fuse_fd);
 	file = open(path, O_RDWR | O_CLOEXEC);
-	require(file >= 0);
+	/* Its size is asked for, which was not known. */
+	require(file >= 0 && fstat(file, &st) == 0 && st.st_size == PAGE);
 	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
 	require(page != MAP_FAILED);
+	close(file);
 	return page;
 }

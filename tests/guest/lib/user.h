@@ -10,8 +10,8 @@ void user_namespace_new(void);
 
 /*
  * A page of a file whose server never answers: a FUSE file system of the caller's own, which must be in
- * a user namespace of its own. When somebody waits for the page, a byte comes out of @told. Skips the
- * test, by _exit(USER_NO_FUSE), where there is none.
+ * a user namespace of its own. When somebody waits for the page, a byte comes out of @told. The server is
+ * a process of the caller's group: it ends with that. Ends by _exit(USER_NO_FUSE) where there is no FUSE.
  */
 enum { USER_NO_FUSE = 77 };
 void *user_fuse_page(int told);
