@@ -364,6 +364,15 @@ counted() {
 	says "doctor: trusted is empty" 1 "^warning +trusted +is empty" "do: echo ADDRESSES > /sys/module/toa/parameters/trusted" -- doctor --seconds 0
 	says "status: trusted is empty" 1 "^warning +trusted +is empty" -- status
 	healthy
+	echo 1 >"$host/sys/module/toa/refcnt"
+	mkdir -p "$host/proc/4711/task/4712" "$host/proc/4713/task/4713"
+	echo nginx >"$host/proc/4711/task/4712/comm"
+	printf '[<0>] _copy_to_user+0x31/0x40\n[<0>] copy_waiting+0x42/0x70 [toa]\n' >"$host/proc/4711/task/4712/stack"
+	echo '[<0>] do_exit+0x2b4/0xa80' >"$host/proc/4713/task/4713/stack"
+	says "status: somebody waits inside" 1 "^warning +process 4711 +nginx waits inside toa" "!process 4713" -- status
+	echo 0 >"$host/sys/module/toa/refcnt"
+	says "status: nobody waits inside any more" 0 "^problems +none" "!process 4711" -- status
+	healthy
 	counters toa_entry_alloc 800 11
 	parameter table_max 1000
 	says "status: the table is nearly full" 1 "^warning +table_max +the table holds 804 connections, and can hold 1000" -- status
