@@ -16,6 +16,7 @@
  * usage: cost full|short [MODULE-PARAMETERS]
  */
 #include "mod.h"
+#include "operations.h"
 
 #include <errno.h>
 #include <math.h>
@@ -36,15 +37,10 @@ enum {
 	ROUNDS_MAX = 9,
 	ROUNDS_SHORT = 5,
 	COUNT_MAX = 2048,
-	/* So many sockets are in use in turn: with others' entries in the table, some meet them. */
-	SOCKETS = 128,
 	MILLION = 1000000,
 };
 
-static struct server v4_server, dual_server;
-static int entry_fd[SOCKETS], plain_fd[SOCKETS], udp_fd[SOCKETS];
 static int rounds = ROUNDS_MAX;
-static unsigned int turn;
 
 static long long now_ns(void)
 {
@@ -52,172 +48,6 @@ static long long now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
-
-/* What a Linux client sends, so that the kernel's and the module's parsers have usual work. */
-static const unsigned char syn_opts[] = {
-	2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7,
-};
-
-static const unsigned char ack_opts[] = { 1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 0 };
-
-/* Those that are open now; each operation opens one and closes the oldest. */
-static struct {
-	struct conn c;
-	int fd;
-} ring[SOCKETS];
-
-static void finish(struct conn *c, int fd)
-{
-	struct seg seg;
-
-	conn_fin(c);
-	close(fd);
-	if (!conn_recv(c, F_FIN, F_FIN, &seg))
-		exit(1);
-	c->rcv_nxt = seg.seq + 1;
-	conn_ack(c, NULL);
-}
-
-/* From the SYN to the close; the segments are the same with and without the module. */
-static void connection(struct server *server, const struct opts *toa, bool in_syn)
-{
-	static struct opts syn, ack;
-	unsigned int i = turn++ % SOCKETS;
-
-	if (ring[i].fd)
-		finish(&ring[i].c, ring[i].fd);
-	syn.len = 0;
-	opt_raw(&syn, syn_opts, sizeof(syn_opts));
-	ack.len = 0;
-	opt_raw(&ack, ack_opts, sizeof(ack_opts));
-	if (toa)
-		opt_raw(in_syn ? &syn : &ack, toa->byte, toa->len);
-	server_conn(server, &ring[i].c);
-	if (!conn_open(&ring[i].c, &syn, &ack))
-		exit(1);
-	ring[i].fd = accept(server->fd, NULL, NULL);
-	if (ring[i].fd < 0)
-		exit(1);
-}
-
-static void syn_only(const struct opts *toa)
-{
-	struct opts syn = { .len = 0 };
-	struct conn c;
-
-	opt_raw(&syn, syn_opts, sizeof(syn_opts));
-	if (toa)
-		opt_raw(&syn, toa->byte, toa->len);
-	server_conn(&v4_server, &c);
-	conn_syn(&c, &syn);
-	if (!conn_synack(&c, NULL))
-		exit(1);
-	conn_rst(&c);
-}
-
-static void conn_none(void)
-{
-	connection(&v4_server, NULL, false);
-}
-
-static void conn_200(void)
-{
-	connection(&v4_server, v4_opt("192.0.2.7", 7000), false);
-}
-
-static void conn_syn_200(void)
-{
-	connection(&v4_server, v4_opt("192.0.2.7", 7000), true);
-}
-
-static void conn_253(void)
-{
-	connection(&v4_server, v6_opt("2001:db8::7", 7000), false);
-}
-
-static void conn_253_dual(void)
-{
-	connection(&dual_server, v6_opt("2001:db8::7", 7000), false);
-}
-
-static void syn_none(void)
-{
-	syn_only(NULL);
-}
-
-static void syn_200(void)
-{
-	syn_only(v4_opt("192.0.2.7", 7000));
-}
-
-/* From another address than all the others, whose ports come again. */
-static void replace(int *fd, const struct opts *toa)
-{
-	struct conn c;
-
-	if (*fd)
-		reset(*fd);
-	server_conn(&v4_server, &c);
-	c.saddr[3]++;
-	require(conn_open(&c, NULL, toa));
-	*fd = server_accept(&v4_server, NULL);
-	require(*fd > 0);
-}
-
-/* They have entries if the module is loaded. */
-static void connect_entries(void)
-{
-	struct opts both = { .len = 0 };
-	int i;
-
-	opt_v4(opt_v6(&both, "2001:db8::7", 7000), "192.0.2.7", 7000);
-	for (i = 0; i < SOCKETS; i++)
-		if (!entry_fd[i])
-			replace(&entry_fd[i], &both);
-}
-
-static void getname(int fd)
-{
-	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
-
-	if (getpeername(fd, (struct sockaddr *)&addr, &len))
-		exit(1);
-}
-
-static void getname_none(void)
-{
-	getname(plain_fd[turn++ % SOCKETS]);
-}
-
-static void getname_entry(void)
-{
-	getname(entry_fd[turn++ % SOCKETS]);
-}
-
-/* Without the module, an unknown number. */
-static void getsockopt_entry(void)
-{
-	unsigned char value[20];
-	socklen_t len = sizeof(value);
-
-	getsockopt(entry_fd[turn++ % SOCKETS], IPPROTO_IP, 4096, value, &len);
-}
-
-static void udp_open(void)
-{
-	int i;
-
-	for (i = 0; i < SOCKETS; i++)
-		udp_fd[i] = socket(AF_INET, SOCK_DGRAM, 0);
-	/* What RCU has to free from the last round. */
-	usleep(20000);
-}
-
-static void udp_close(void)
-{
-	close(udp_fd[turn++ % SOCKETS]);
 }
 
 static const struct {
@@ -229,19 +59,19 @@ static const struct {
 	bool mixed;
 } operations[] = {
 	/* As long as nobody else has an entry. */
-	{ "connection, no option", conn_none, NULL, 256, false },
-	{ "getpeername, no entry", getname_none, NULL, COUNT_MAX, true },
-	{ "connection, option 200", conn_200, NULL, 256, false },
-	{ "connection, option 253", conn_253, NULL, 256, false },
-	{ "connection, option 253, dual-stack listener", conn_253_dual, NULL, 256, false },
-	{ "getpeername, entry", getname_entry, connect_entries, COUNT_MAX, true },
-	{ "getsockopt 4096, entry", getsockopt_entry, connect_entries, COUNT_MAX, true },
+	{ "connection, no option", op_conn_none, NULL, 256, false },
+	{ "getpeername, no entry", op_getname_none, NULL, COUNT_MAX, true },
+	{ "connection, option 200", op_conn_200, NULL, 256, false },
+	{ "connection, option 253", op_conn_253, NULL, 256, false },
+	{ "connection, option 253, dual-stack listener", op_conn_253_dual, NULL, 256, false },
+	{ "getpeername, entry", op_getname_entry, connect_entries, COUNT_MAX, true },
+	{ "getsockopt 4096, entry", op_getsockopt_entry, connect_entries, COUNT_MAX, true },
 	/* What follows leaves something behind: sockets for RCU, addresses from SYNs. */
-	{ "close of a UDP socket", udp_close, udp_open, SOCKETS, false },
-	{ "connection, option 200 in the SYN", conn_syn_200, NULL, 256, false },
-	{ "SYN and RST, no option", syn_none, NULL, 256, false },
-	{ "SYN and RST, option 200", syn_200, NULL, 256, false },
-	{ "connection, no option, behind that", conn_none, NULL, 256, false },
+	{ "close of a UDP socket", op_udp_close, op_udp_open, SOCKETS, false },
+	{ "connection, option 200 in the SYN", op_conn_syn_200, NULL, 256, false },
+	{ "SYN and RST, no option", op_syn_none, NULL, 256, false },
+	{ "SYN and RST, option 200", op_syn_200, NULL, 256, false },
+	{ "connection, no option, behind that", op_conn_none, NULL, 256, false },
 };
 
 #define OPERATIONS ((int)(sizeof(operations) / sizeof(operations[0])))
@@ -303,19 +133,6 @@ static struct cost measure(int op)
 	qsort(mean, rounds, sizeof(mean[0]), compare);
 	return (struct cost){ median[rounds / 2], mean[rounds / 2],
 			      median[rounds - 1] - median[0] };
-}
-
-/* Connections for the calls that ask. Those with entries come later: who meets them is chance. */
-static void connect_plain(void)
-{
-	int i;
-
-	for (i = 0; i < SOCKETS; i++) {
-		if (entry_fd[i])
-			reset(entry_fd[i]);
-		entry_fd[i] = 0;
-		replace(&plain_fd[i], NULL);
-	}
 }
 
 static void measure_all(struct cost *result)
@@ -557,8 +374,7 @@ static void bench_all(const void *arg)
 {
 	write_file("/proc/sys/net/ipv4/tcp_max_syn_backlog", "65536");
 	write_file("/proc/sys/net/ipv4/tcp_max_tw_buckets", "16");
-	server_open(&v4_server, INET, 1024);
-	server_open(&dual_server, MAPPED, 1024);
+	operations_open();
 	last = CALLS_END;
 	bench(arg);
 	first = CALLS_END;
