@@ -11,10 +11,12 @@
  *
  * Prints lines of fields with tabs between, for scripts/bench, all of them medians over runs that
  * nothing interrupted:
- *	exact OPERATION WITHOUT WITH ADDED SPREAD	instructions
+ *	exact OPERATION WITHOUT WITH ADDED OWN SPREAD	instructions of the kernel
  *	locked OPERATION HOST BUCKET CPU WRITTEN ELSEWHERE
  *	site OPERATION CLASS FUNCTION[ < CALLER] WHERE	each of those counted
  *	part OPERATION SYMBOL ADDED			where the instructions are
+ * OWN: those of the module, of the trampolines that lead to it, and of the functions that it calls; what
+ * is between that and ADDED is what the kernel itself does otherwise, by chance or because of the module.
  * HOST, BUCKET, CPU: locked instructions that the module executes, or lets a function of the kernel
  * execute for it. HOST are those whose line of memory is the same for all connections, BUCKET those
  * where it is another for another connection, CPU those whose line is the CPU's own. WRITTEN: lines
@@ -26,7 +28,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -338,6 +339,7 @@ struct window {
 	bool with, registers;
 	unsigned int runs;
 	uint32_t *count[RUNS_MAX];	/* of each instruction */
+	long own[RUNS_MAX];		/* the module's */
 };
 
 static struct window windows[WINDOWS_MAX];
@@ -405,6 +407,13 @@ static bool is_toa(unsigned int i)
 	return s && s->toa;
 }
 
+static bool is_trampoline(unsigned int i)
+{
+	const struct symbol *s = symbol_at(i);
+
+	return s && !strcmp(s->name, "ftrace_trampoline");
+}
+
 /* The functions in whose place the module's wrappers stand: what they do is not its doing. */
 static bool is_original(unsigned int i)
 {
@@ -424,7 +433,7 @@ static bool is_original(unsigned int i)
  * A function that the module calls, or jumps to at its end, runs until the stack is as before. One
  * that returns to the module by then has been left.
  */
-static void watch(const struct window *w, unsigned int i)
+static void watch(struct window *w, unsigned int i)
 {
 	static unsigned int previous, caller;
 	static uint64_t previous_rsp, limit;
@@ -439,6 +448,7 @@ static void watch(const struct window *w, unsigned int i)
 		caller = previous;
 		limit = previous_rsp + (insns[previous].call ? 0 : 8);
 	}
+	w->own[w->runs] += toa || caller || is_trampoline(i);
 	if ((toa || caller) && (insns[i].locked || insns[i].store))
 		event_add(w, i, caller);
 	previous = i;
@@ -717,10 +727,9 @@ static long median(const long *of, unsigned int count)
 	return sorted[count / 2];
 }
 
-static bool any(unsigned int i)
+static bool in_kernel(unsigned int i)
 {
-	(void)i;
-	return true;
+	return insns[i].pc >> 63;
 }
 
 static bool is_locked(unsigned int i)
@@ -728,22 +737,30 @@ static bool is_locked(unsigned int i)
 	return insns[i].locked;
 }
 
-/* The median of how many instructions there are of a kind; and how far the runs lie apart. */
+/* The median of how many instructions there are of a kind; half of the runs are within @spread. */
 static long count_of(const struct runs *r, bool (*of)(unsigned int i), long *spread)
 {
-	long sum[RUNS_MAX] = { 0 }, least = LONG_MAX, most = 0;
+	long sum[RUNS_MAX] = { 0 };
 	unsigned int k, i;
 
-	for (k = 0; k < r->count; k++) {
+	for (k = 0; k < r->count; k++)
 		for (i = 1; i < insn_count; i++)
 			if (of(i))
 				sum[k] += r->window->count[r->run[k]][i];
-		least = sum[k] < least ? sum[k] : least;
-		most = sum[k] > most ? sum[k] : most;
-	}
+	qsort(sum, r->count, sizeof(*sum), by_number);
 	if (spread)
-		*spread += most - least;
-	return median(sum, r->count);
+		*spread += sum[r->count - 1 - r->count / 4] - sum[r->count / 4];
+	return sum[r->count / 2];
+}
+
+static long own_of(const struct runs *r)
+{
+	long own[RUNS_MAX];
+	unsigned int k;
+
+	for (k = 0; k < r->count; k++)
+		own[k] = r->window->own[r->run[k]];
+	return median(own, r->count);
 }
 
 static const char *symbol_name(unsigned int i)
@@ -783,6 +800,8 @@ static void report_parts(const char *name, const struct runs *without, const str
 		for (to = from + 1; to < insn_count; to++)
 			if (by_name(&in_order[from], &in_order[to]))
 				break;
+		if (!in_kernel(in_order[from]))
+			continue;
 		added = part_of(with, from, to) - part_of(without, from, to);
 		if (added)
 			printf("part\t%s\t%s\t%ld\n", name, symbol_name(in_order[from]), added);
@@ -902,11 +921,13 @@ static void report_locked(const char *name, long more)
 static void report(const char *name)
 {
 	struct runs without = runs_of(name, false, false), with = runs_of(name, true, false);
+	struct runs watched = runs_of(name, true, true);
 	long spread = 0, base, all;
 
-	base = count_of(&without, any, &spread);
-	all = count_of(&with, any, &spread);
-	printf("exact\t%s\t%ld\t%ld\t%ld\t%ld\n", name, base, all, all - base, spread);
+	base = count_of(&without, in_kernel, &spread);
+	all = count_of(&with, in_kernel, &spread);
+	printf("exact\t%s\t%ld\t%ld\t%ld\t%ld\t%ld\n", name, base, all, all - base,
+	       own_of(&watched), spread);
 	report_locked(name, count_of(&with, is_locked, NULL) - count_of(&without, is_locked, NULL));
 	report_parts(name, &without, &with);
 }

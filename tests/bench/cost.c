@@ -6,8 +6,10 @@
  * instruction. Prints lines of fields with tabs between, for scripts/bench:
  *	cost ENTRIES OPERATION WITHOUT WITH ADDED SPREAD	instructions
  *	memory WHAT BYTES
+ *	namespaces WITHOUT WITH		nanoseconds that NAMESPACES of them take, with a million entries
  * ENTRIES is `-`, or the number of other entries in the table of the DEBUG build, or `hooks` or
- * `wrappers`: that is not toa, but what hooks cost that do nothing (see floor). Each operation is
+ * `wrappers`: that is not toa, but what hooks cost that do nothing (see floor); or `abandoned`: many
+ * handshakes were begun before and forgotten. Each operation is
  * timed by itself, and a round is their median: one in ten meets a tick of the clock, RCU's work,
  * or an allocator that needs a page, and costs what has nothing to do with the module. WITHOUT and
  * WITH are medians of some rounds; WITHOUT is the mean of before and behind. SPREAD is how far the
@@ -19,8 +21,10 @@
 #include "operations.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,13 +35,21 @@
 #define MODULE "/toa/toa.ko"
 #define DEBUG_MODULE "/toa/toa-debug.ko"
 #define FLOOR_MODULE "/toa/floor.ko"
-#define SYNTHETIC "/sys/module/toa/parameters/synthetic"
+#define PARAMETER "/sys/module/toa/parameters/"
+#define SYNTHETIC PARAMETER "synthetic"
+#define AHEAD PARAMETER "ahead"
+#define KEPT PARAMETER "kept"
+#define NETNS "/proc/self/ns/net"
+#define NETNS_LIMIT "/proc/sys/user/max_net_namespaces"
 
 enum {
 	ROUNDS_MAX = 9,
 	ROUNDS_SHORT = 5,
 	COUNT_MAX = 2048,
 	MILLION = 1000000,
+	ABANDONED = 100000,
+	NAMESPACES = 30,
+	NAMESPACE_ROUNDS = 3,
 };
 
 static int rounds = ROUNDS_MAX;
@@ -297,12 +309,65 @@ static void entry_memory(long idle)
 }
 
 /*
+ * Network namespaces
+ */
+
+/* The limit counts those too that are about to end: below it, they are gone. */
+static void namespace_begin(const char *limit)
+{
+	write_file(NETNS_LIMIT, limit);
+	while (unshare(CLONE_NEWNET)) {
+		require(errno == ENOSPC);
+		usleep(1000);
+	}
+}
+
+static double namespaces_once(int home)
+{
+	long long start = now_ns();
+	int fd[NAMESPACES], i;
+
+	for (i = 0; i < NAMESPACES; i++) {
+		namespace_begin("1000");
+		fd[i] = open(NETNS, O_RDONLY | O_CLOEXEC);
+		require(fd[i] >= 0);
+	}
+	require(setns(home, CLONE_NEWNET) == 0);
+	for (i = 0; i < NAMESPACES; i++)
+		close(fd[i]);
+	namespace_begin("1");
+	start = now_ns() - start;
+	require(setns(home, CLONE_NEWNET) == 0);
+	/* The last one too. */
+	namespace_begin("1");
+	require(setns(home, CLONE_NEWNET) == 0);
+	usleep(500000);
+	return start;
+}
+
+/* Made and ended. */
+static double namespaces(void)
+{
+	int home = open(NETNS, O_RDONLY | O_CLOEXEC), i;
+	double each[NAMESPACE_ROUNDS];
+
+	require(home >= 0);
+	namespaces_once(home);		/* warm */
+	for (i = 0; i < NAMESPACE_ROUNDS; i++)
+		each[i] = namespaces_once(home);
+	close(home);
+	qsort(each, NAMESPACE_ROUNDS, sizeof(each[0]), compare);
+	return each[NAMESPACE_ROUNDS / 2];
+}
+
+/*
  * The whole
  */
 
 static void other_entries(const char *params, const struct cost *base)
 {
 	static const char *const counts[] = { "0", "1000", "100000", "1000000" };
+	double without = namespaces();
 	char *all;
 	long idle;
 	size_t i;
@@ -319,8 +384,30 @@ static void other_entries(const char *params, const struct cost *base)
 			entry_memory(idle);
 		compare_all(counts[i], base, true);
 	}
+	printf("namespaces\t%.0f\t%.0f\n", without, namespaces());
 	toa_unload();
 	free(all);
+}
+
+/* Clients that abandon handshakes leave nothing behind that others pay for. */
+static void abandoned(const char *params)
+{
+	struct cost with, without;
+	char *all;
+
+	setenv("TOA_KO", DEBUG_MODULE, 1);
+	require(asprintf(&all, "%s debug=0", params) > 0);
+	load(all);
+	free(all);
+	abandon(ABANDONED);
+	require(number_in(KEPT) > 0);
+	/* More than handshakes can last. */
+	write_file(AHEAD, "1100");
+	require(number_in(KEPT) == 0);
+	with = measure(0);
+	toa_unload();
+	without = measure(0);
+	report("abandoned", 0, without.median, with.median, with.spread + without.spread);
 }
 
 static void empty_hooks(const char *params, const char *name, const struct cost *base)
@@ -382,6 +469,8 @@ static void bench_all(const void *arg)
 	bench(arg);
 	setenv("TOA_KO", MODULE, 1);
 	idle_memory(arg);
+	if (full)
+		abandoned(arg);
 }
 
 int main(int argc, char **argv)
