@@ -6,8 +6,10 @@
  * instruction. Prints lines of fields with tabs between, for scripts/bench:
  *	cost ENTRIES OPERATION WITHOUT WITH ADDED SPREAD	instructions
  *	memory WHAT BYTES
+ *	namespaces WITHOUT WITH		nanoseconds that NAMESPACES of them take, with a million entries
  * ENTRIES is `-`, or the number of other entries in the table of the DEBUG build, or `hooks` or
- * `wrappers`: that is not toa, but what hooks cost that do nothing (see floor). Each operation is
+ * `wrappers`: that is not toa, but what hooks cost that do nothing (see floor); or `abandoned`: many
+ * handshakes were begun before and forgotten. Each operation is
  * timed by itself, and a round is their median: one in ten meets a tick of the clock, RCU's work,
  * or an allocator that needs a page, and costs what has nothing to do with the module. WITHOUT and
  * WITH are medians of some rounds; WITHOUT is the mean of before and behind. SPREAD is how far the
@@ -16,10 +18,13 @@
  * usage: cost full|short [MODULE-PARAMETERS]
  */
 #include "mod.h"
+#include "operations.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,21 +35,24 @@
 #define MODULE "/toa/toa.ko"
 #define DEBUG_MODULE "/toa/toa-debug.ko"
 #define FLOOR_MODULE "/toa/floor.ko"
-#define SYNTHETIC "/sys/module/toa/parameters/synthetic"
+#define PARAMETER "/sys/module/toa/parameters/"
+#define SYNTHETIC PARAMETER "synthetic"
+#define AHEAD PARAMETER "ahead"
+#define KEPT PARAMETER "kept"
+#define NETNS "/proc/self/ns/net"
+#define NETNS_LIMIT "/proc/sys/user/max_net_namespaces"
 
 enum {
 	ROUNDS_MAX = 9,
 	ROUNDS_SHORT = 5,
 	COUNT_MAX = 2048,
-	/* So many sockets are in use in turn: with others' entries in the table, some meet them. */
-	SOCKETS = 128,
 	MILLION = 1000000,
+	ABANDONED = 100000,
+	NAMESPACES = 30,
+	NAMESPACE_ROUNDS = 3,
 };
 
-static struct server v4_server, dual_server;
-static int entry_fd[SOCKETS], plain_fd[SOCKETS], udp_fd[SOCKETS];
 static int rounds = ROUNDS_MAX;
-static unsigned int turn;
 
 static long long now_ns(void)
 {
@@ -52,172 +60,6 @@ static long long now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
-
-/* What a Linux client sends, so that the kernel's and the module's parsers have usual work. */
-static const unsigned char syn_opts[] = {
-	2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7,
-};
-
-static const unsigned char ack_opts[] = { 1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 0 };
-
-/* Those that are open now; each operation opens one and closes the oldest. */
-static struct {
-	struct conn c;
-	int fd;
-} ring[SOCKETS];
-
-static void finish(struct conn *c, int fd)
-{
-	struct seg seg;
-
-	conn_fin(c);
-	close(fd);
-	if (!conn_recv(c, F_FIN, F_FIN, &seg))
-		exit(1);
-	c->rcv_nxt = seg.seq + 1;
-	conn_ack(c, NULL);
-}
-
-/* From the SYN to the close; the segments are the same with and without the module. */
-static void connection(struct server *server, const struct opts *toa, bool in_syn)
-{
-	static struct opts syn, ack;
-	unsigned int i = turn++ % SOCKETS;
-
-	if (ring[i].fd)
-		finish(&ring[i].c, ring[i].fd);
-	syn.len = 0;
-	opt_raw(&syn, syn_opts, sizeof(syn_opts));
-	ack.len = 0;
-	opt_raw(&ack, ack_opts, sizeof(ack_opts));
-	if (toa)
-		opt_raw(in_syn ? &syn : &ack, toa->byte, toa->len);
-	server_conn(server, &ring[i].c);
-	if (!conn_open(&ring[i].c, &syn, &ack))
-		exit(1);
-	ring[i].fd = accept(server->fd, NULL, NULL);
-	if (ring[i].fd < 0)
-		exit(1);
-}
-
-static void syn_only(const struct opts *toa)
-{
-	struct opts syn = { .len = 0 };
-	struct conn c;
-
-	opt_raw(&syn, syn_opts, sizeof(syn_opts));
-	if (toa)
-		opt_raw(&syn, toa->byte, toa->len);
-	server_conn(&v4_server, &c);
-	conn_syn(&c, &syn);
-	if (!conn_synack(&c, NULL))
-		exit(1);
-	conn_rst(&c);
-}
-
-static void conn_none(void)
-{
-	connection(&v4_server, NULL, false);
-}
-
-static void conn_200(void)
-{
-	connection(&v4_server, v4_opt("192.0.2.7", 7000), false);
-}
-
-static void conn_syn_200(void)
-{
-	connection(&v4_server, v4_opt("192.0.2.7", 7000), true);
-}
-
-static void conn_253(void)
-{
-	connection(&v4_server, v6_opt("2001:db8::7", 7000), false);
-}
-
-static void conn_253_dual(void)
-{
-	connection(&dual_server, v6_opt("2001:db8::7", 7000), false);
-}
-
-static void syn_none(void)
-{
-	syn_only(NULL);
-}
-
-static void syn_200(void)
-{
-	syn_only(v4_opt("192.0.2.7", 7000));
-}
-
-/* From another address than all the others, whose ports come again. */
-static void replace(int *fd, const struct opts *toa)
-{
-	struct conn c;
-
-	if (*fd)
-		reset(*fd);
-	server_conn(&v4_server, &c);
-	c.saddr[3]++;
-	require(conn_open(&c, NULL, toa));
-	*fd = server_accept(&v4_server, NULL);
-	require(*fd > 0);
-}
-
-/* They have entries if the module is loaded. */
-static void connect_entries(void)
-{
-	struct opts both = { .len = 0 };
-	int i;
-
-	opt_v4(opt_v6(&both, "2001:db8::7", 7000), "192.0.2.7", 7000);
-	for (i = 0; i < SOCKETS; i++)
-		if (!entry_fd[i])
-			replace(&entry_fd[i], &both);
-}
-
-static void getname(int fd)
-{
-	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
-
-	if (getpeername(fd, (struct sockaddr *)&addr, &len))
-		exit(1);
-}
-
-static void getname_none(void)
-{
-	getname(plain_fd[turn++ % SOCKETS]);
-}
-
-static void getname_entry(void)
-{
-	getname(entry_fd[turn++ % SOCKETS]);
-}
-
-/* Without the module, an unknown number. */
-static void getsockopt_entry(void)
-{
-	unsigned char value[20];
-	socklen_t len = sizeof(value);
-
-	getsockopt(entry_fd[turn++ % SOCKETS], IPPROTO_IP, 4096, value, &len);
-}
-
-static void udp_open(void)
-{
-	int i;
-
-	for (i = 0; i < SOCKETS; i++)
-		udp_fd[i] = socket(AF_INET, SOCK_DGRAM, 0);
-	/* What RCU has to free from the last round. */
-	usleep(20000);
-}
-
-static void udp_close(void)
-{
-	close(udp_fd[turn++ % SOCKETS]);
 }
 
 static const struct {
@@ -229,19 +71,19 @@ static const struct {
 	bool mixed;
 } operations[] = {
 	/* As long as nobody else has an entry. */
-	{ "connection, no option", conn_none, NULL, 256, false },
-	{ "getpeername, no entry", getname_none, NULL, COUNT_MAX, true },
-	{ "connection, option 200", conn_200, NULL, 256, false },
-	{ "connection, option 253", conn_253, NULL, 256, false },
-	{ "connection, option 253, dual-stack listener", conn_253_dual, NULL, 256, false },
-	{ "getpeername, entry", getname_entry, connect_entries, COUNT_MAX, true },
-	{ "getsockopt 4096, entry", getsockopt_entry, connect_entries, COUNT_MAX, true },
+	{ "connection, no option", op_conn_none, NULL, 256, false },
+	{ "getpeername, no entry", op_getname_none, NULL, COUNT_MAX, true },
+	{ "connection, option 200", op_conn_200, NULL, 256, false },
+	{ "connection, option 253", op_conn_253, NULL, 256, false },
+	{ "connection, option 253, dual-stack listener", op_conn_253_dual, NULL, 256, false },
+	{ "getpeername, entry", op_getname_entry, connect_entries, COUNT_MAX, true },
+	{ "getsockopt 4096, entry", op_getsockopt_entry, connect_entries, COUNT_MAX, true },
 	/* What follows leaves something behind: sockets for RCU, addresses from SYNs. */
-	{ "close of a UDP socket", udp_close, udp_open, SOCKETS, false },
-	{ "connection, option 200 in the SYN", conn_syn_200, NULL, 256, false },
-	{ "SYN and RST, no option", syn_none, NULL, 256, false },
-	{ "SYN and RST, option 200", syn_200, NULL, 256, false },
-	{ "connection, no option, behind that", conn_none, NULL, 256, false },
+	{ "close of a UDP socket", op_udp_close, op_udp_open, SOCKETS, false },
+	{ "connection, option 200 in the SYN", op_conn_syn_200, NULL, 256, false },
+	{ "SYN and RST, no option", op_syn_none, NULL, 256, false },
+	{ "SYN and RST, option 200", op_syn_200, NULL, 256, false },
+	{ "connection, no option, behind that", op_conn_none, NULL, 256, false },
 };
 
 #define OPERATIONS ((int)(sizeof(operations) / sizeof(operations[0])))
@@ -303,19 +145,6 @@ static struct cost measure(int op)
 	qsort(mean, rounds, sizeof(mean[0]), compare);
 	return (struct cost){ median[rounds / 2], mean[rounds / 2],
 			      median[rounds - 1] - median[0] };
-}
-
-/* Connections for the calls that ask. Those with entries come later: who meets them is chance. */
-static void connect_plain(void)
-{
-	int i;
-
-	for (i = 0; i < SOCKETS; i++) {
-		if (entry_fd[i])
-			reset(entry_fd[i]);
-		entry_fd[i] = 0;
-		replace(&plain_fd[i], NULL);
-	}
 }
 
 static void measure_all(struct cost *result)
@@ -480,12 +309,65 @@ static void entry_memory(long idle)
 }
 
 /*
+ * Network namespaces
+ */
+
+/* The limit counts those too that are about to end: below it, they are gone. */
+static void namespace_begin(const char *limit)
+{
+	write_file(NETNS_LIMIT, limit);
+	while (unshare(CLONE_NEWNET)) {
+		require(errno == ENOSPC);
+		usleep(1000);
+	}
+}
+
+static double namespaces_once(int home)
+{
+	long long start = now_ns();
+	int fd[NAMESPACES], i;
+
+	for (i = 0; i < NAMESPACES; i++) {
+		namespace_begin("1000");
+		fd[i] = open(NETNS, O_RDONLY | O_CLOEXEC);
+		require(fd[i] >= 0);
+	}
+	require(setns(home, CLONE_NEWNET) == 0);
+	for (i = 0; i < NAMESPACES; i++)
+		close(fd[i]);
+	namespace_begin("1");
+	start = now_ns() - start;
+	require(setns(home, CLONE_NEWNET) == 0);
+	/* The last one too. */
+	namespace_begin("1");
+	require(setns(home, CLONE_NEWNET) == 0);
+	usleep(500000);
+	return start;
+}
+
+/* Made and ended. */
+static double namespaces(void)
+{
+	int home = open(NETNS, O_RDONLY | O_CLOEXEC), i;
+	double each[NAMESPACE_ROUNDS];
+
+	require(home >= 0);
+	namespaces_once(home);		/* warm */
+	for (i = 0; i < NAMESPACE_ROUNDS; i++)
+		each[i] = namespaces_once(home);
+	close(home);
+	qsort(each, NAMESPACE_ROUNDS, sizeof(each[0]), compare);
+	return each[NAMESPACE_ROUNDS / 2];
+}
+
+/*
  * The whole
  */
 
 static void other_entries(const char *params, const struct cost *base)
 {
 	static const char *const counts[] = { "0", "1000", "100000", "1000000" };
+	double without = namespaces();
 	char *all;
 	long idle;
 	size_t i;
@@ -502,8 +384,30 @@ static void other_entries(const char *params, const struct cost *base)
 			entry_memory(idle);
 		compare_all(counts[i], base, true);
 	}
+	printf("namespaces\t%.0f\t%.0f\n", without, namespaces());
 	toa_unload();
 	free(all);
+}
+
+/* Clients that abandon handshakes leave nothing behind that others pay for. */
+static void abandoned(const char *params)
+{
+	struct cost with, without;
+	char *all;
+
+	setenv("TOA_KO", DEBUG_MODULE, 1);
+	require(asprintf(&all, "%s debug=0", params) > 0);
+	load(all);
+	free(all);
+	abandon(ABANDONED);
+	require(number_in(KEPT) > 0);
+	/* More than handshakes can last. */
+	write_file(AHEAD, "1100");
+	require(number_in(KEPT) == 0);
+	with = measure(0);
+	toa_unload();
+	without = measure(0);
+	report("abandoned", 0, without.median, with.median, with.spread + without.spread);
 }
 
 static void empty_hooks(const char *params, const char *name, const struct cost *base)
@@ -557,8 +461,7 @@ static void bench_all(const void *arg)
 {
 	write_file("/proc/sys/net/ipv4/tcp_max_syn_backlog", "65536");
 	write_file("/proc/sys/net/ipv4/tcp_max_tw_buckets", "16");
-	server_open(&v4_server, INET, 1024);
-	server_open(&dual_server, MAPPED, 1024);
+	operations_open();
 	last = CALLS_END;
 	bench(arg);
 	first = CALLS_END;
@@ -566,6 +469,8 @@ static void bench_all(const void *arg)
 	bench(arg);
 	setenv("TOA_KO", MODULE, 1);
 	idle_memory(arg);
+	if (full)
+		abandoned(arg);
 }
 
 int main(int argc, char **argv)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# report.awk: makes a table, and lines for the CSV, out of what tests/bench/cost prints.
+# report.awk: makes tables, and lines for the CSV, out of what tests/bench/cost and tests/bench/attribute
+# print.
 #
 # Variables: kernel, params (the module's), budget (a file), csv (a file to append to)
 # Exit status: 0 if nothing exceeds the budget by more than 5 %, 1 if something does, or nothing was
@@ -38,6 +39,11 @@ function judge(what, result) {
 
 function goal_of(what) {
 	return what in goal ? goal[what] : "-"
+}
+
+# A goal may be for one operation, or for all.
+function key(what, name) {
+	return (what ": " name) in goal ? what ": " name : what
 }
 
 # A line of the CSV
@@ -82,6 +88,47 @@ $1 == "cost" && $2 ~ /^[0-9]+$/ {
 	store($2, $3, "instructions", $4, $5, $6, $7, "-")
 }
 
+$1 == "cost" && $2 == "abandoned" {
+	later = $3 ", after 100000 abandoned handshakes"
+	later_without = $4
+	later_with = $5
+	later_added = $6
+	later_spread = $7
+}
+
+$1 == "namespaces" {
+	namespaces = $3 / $2
+	namespaces_without = $2 / 1000000
+	namespaces_with = $3 / 1000000
+}
+
+$1 == "exact" {
+	exact[++exacts] = $2
+	exact_line[$2] = sprintf("%8d %8d %7d %7d", $3, $4, $5, $6)
+	store("", $2 ": counted one by one", "exact instructions", $3, $4, $5, $7, "-")
+	store("", $2 ": the module's own", "exact instructions", "", "", $6, "", "-")
+}
+
+$1 == "part" {
+	store("", $2 ": " $3, "exact instructions of a function", "", "", $4, "", "-")
+}
+
+$1 == "locked" {
+	locked_host[$2] = $3
+	locked_bucket[$2] = $4
+	locked_cpu[$2] = $5
+	written_host[$2] = $6
+	elsewhere[$2] = $7
+}
+
+# Once for each, with how often.
+$1 == "site" {
+	text = sprintf("  %-7s %s: %s", $3, $4, $5)
+	if (!(($2, text) in site))
+		sites[$2, ++site_count[$2]] = text
+	site[$2, text]++
+}
+
 $1 == "memory" {
 	bytes[++memories] = $3
 	memory[memories] = $2
@@ -100,6 +147,36 @@ function compare_rows(   i, name, verdict) {
 		store("", name, "instructions", without[name], with[name], result[name], spread[name], verdict)
 		printf "%-44s %8d %8d %7d %7d %7s %8s  %s\n", name, without[name], with[name], result[name],
 			spread[name], name in least ? least[name] : "", goal_of(name), verdict
+	}
+}
+
+# Judges a figure of an operation that was counted one by one; returns what is worth saying.
+function judge_exact(what, name, result,   verdict) {
+	verdict = judge(key(what, name), result)
+	goal[name ": " what] = goal[key(what, name)]
+	store("", name ": " what, "operations", "", "", result, "", verdict)
+	return verdict == "met" ? "" : "  " what ": " verdict
+}
+
+function times(n) {
+	return n > 1 ? " (" n " times)" : ""
+}
+
+function compare_exact(   i, j, name, said) {
+	printf "%-54s %8s %8s %7s %7s %6s %7s %4s %8s %10s\n", title ": counted one by one", "without", "with", "added",
+		"own", "host", "bucket", "CPU", "written", "elsewhere"
+	printf "%-87s %6d %7d %4s %8d\n", "goal", goal["locked, of the whole host"],
+		goal["locked, of a bucket or set"], "-", goal["written, of the whole host"]
+	for (i = 1; i <= exacts; i++) {
+		name = exact[i]
+		said = judge_exact("locked, of the whole host", name, locked_host[name]) \
+			judge_exact("locked, of a bucket or set", name, locked_bucket[name]) \
+			judge_exact("written, of the whole host", name, written_host[name])
+		printf "%-54s %s %6d %7d %4d %8d %10d%s\n", name, exact_line[name], locked_host[name],
+			locked_bucket[name], locked_cpu[name], written_host[name], elsewhere[name],
+			said == "" ? "  met" : said
+		for (j = 1; j <= site_count[name]; j++)
+			printf "%s%s\n", sites[name, j], times(site[name, sites[name, j]])
 	}
 }
 
@@ -123,6 +200,21 @@ END {
 	compare_rows()
 	if (operations)
 		compare_entries()
+	if (later != "") {
+		verdict = judge(later, later_added)
+		store("abandoned", later, "instructions", later_without, later_with, later_added, later_spread, verdict)
+		printf "%s: %d without, %d with, %d added (goal: %s)  %s\n", later, later_without, later_with,
+			later_added, goal_of(later), verdict
+	}
+	if (namespaces) {
+		what = "making and ending 30 network namespaces, 1000000 entries elsewhere"
+		verdict = judge(what, namespaces)
+		store("", what, "ratio", namespaces_without, namespaces_with, sprintf("%.2f", namespaces), "", verdict)
+		printf "%s: %d ms without, %d ms with, ratio %.2f (goal: %s)  %s\n", what, namespaces_without,
+			namespaces_with, namespaces, goal_of(what), verdict
+	}
+	if (exacts)
+		compare_exact()
 	printf "%s\n", title ": bytes of memory"
 	for (i = 1; i <= memories; i++)
 		figure(memory[i], "bytes", bytes[i])
