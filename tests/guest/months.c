@@ -120,27 +120,40 @@ static void processor_comes(void)
 	gone = -1;
 }
 
-/* Each but the first in its turn, if this kernel lets it go. */
+/* Each but the first in its turn. */
+static int next_to_go(void)
+{
+	return processors() < 2 ? 0 : 1 + went % (processors() - 1);
+}
+
+/* If this kernel lets it. */
 static void processor_goes(void)
 {
 	if (processors() < 2 || access("/sys/devices/system/cpu/cpu1/online", W_OK))
 		return;
-	gone = 1 + went++ % (processors() - 1);
+	gone = next_to_go();
+	went++;
 	processor(gone, "0");
 }
 
-/* Run on another one: connections end elsewhere than they begin. */
-static void move_on(void)
+static void run_on(int cpu)
 {
-	static int cpu;
 	cpu_set_t set;
 
-	cpu = (cpu + 1) % processors();
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	/* It may be offline. */
 	if (sched_setaffinity(0, sizeof(set), &set))
 		return;
+}
+
+/* Connections end elsewhere than they begin. */
+static void move_on(void)
+{
+	static int cpu;
+
+	cpu = (cpu + 1) % processors();
+	run_on(cpu);
 }
 
 /*
@@ -504,16 +517,19 @@ static void nothing_left(void)
 	check_num(kept(), 0);
 }
 
-/* The limit is exact, also while a processor is gone that has made and ended connections. */
+/* The limit is exact, also while a processor is gone on which connections began that live on. */
 static void limit(void)
 {
 	int i, fd[LIMIT + BEYOND];
 
-	processor_goes();
-	sums_rise();
 	param("table_max", LIMIT);
+	run_on(next_to_go());
 	for (i = 0; i < LIMIT + BEYOND; i++) {
-		if (i % 20 == 0)
+		if (i == LIMIT / 3) {
+			processor_goes();
+			sums_rise();
+		}
+		if (i > LIMIT / 3 && i % 20 == 0)
 			move_on();
 		fd[i] = connection(&place[0].s, &dev0, IN_ACK);
 	}
@@ -663,7 +679,7 @@ static void swept(const void *arg)
 	later(OLD - 79 - (unsigned int)(now() - begin));
 	check_num(kept(), BATCH);
 	/* All of it takes more than a minute. */
-	while (before && (all || falls < 2) && now() - begin < 180) {
+	while (before && (all || falls < 2) && now() - begin < (all ? 180 : 60)) {
 		usleep(100000);
 		is = kept();
 		falls += is < before;
