@@ -715,12 +715,13 @@ static void across(unsigned int from, unsigned int to, unsigned int forgotten)
 	server_open(&s, INET, 16);
 	param("ahead", from);
 	check_num(kept(), 0);
-	late = connection(&s, &dev0, IN_ACK);
+	late = connection(&s, &dev0, IN_SYN);
 	server_conn(&s, &under_way);
 	conn_syn(&under_way, client(&s));
 	require(conn_synack(&under_way, NULL));
 	for (i = 0; i < LEFT; i++)
 		abandon(&s, &dev0);
+	param("ahead", from);
 	check_num(kept(), LEFT + 1);
 	param("ahead", to);
 	check_num(kept(), LEFT + 1);
