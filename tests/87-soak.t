@@ -5,7 +5,7 @@
 # say whose word counts. `make soak` is the long one.
 #
 # Usage: prove tests/87-soak.t
-# Environment: KERNELS="NAME..." (see scripts/kernels; the first is taken; default: 6.1)
+# Environment: KERNELS="NAME[,ARGUMENT...]..." (see scripts/kernels, scripts/vm; the first is taken; default: 6.1)
 #              CONNS   connections with each mechanism (default 2000)
 # Exit status: 0 if all tests passed, 1 otherwise.
 
@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/tap.sh
 
 need_known_kernels
-kernel=$(kernels | sed 's/[ ,].*//')
+kernel=$(kernels | sed 's/ .*//')
 for way in auto kprobe "auto segments=syn" "kprobe segments=ack,data" "auto both=1"; do
 	hook=${way%% *}
 	params=${way#"$hook"}
