@@ -34,9 +34,9 @@ static DEFINE_PER_CPU(long, inside);
  */
 
 /*
- * Newer kernels lock the socket for its name. The owner may be in a page fault, of a page that never
- * comes: rmmod says that the module is in use then, instead of waiting too. (But for a lock that is
- * taken between this look and the kernel's own.)
+ * Newer kernels lock the socket for its name. The owner may wait for a page that never comes: rmmod
+ * says that the module is in use then, instead of waiting too. (But for a lock that is taken
+ * between this look and the kernel's own.)
  */
 static __always_inline bool lock_is_owned(const struct sock *sk)
 {

@@ -6,8 +6,8 @@
  * is known that a locked instruction touches, or a store.
  *
  * usage: attribute DIRECTORY
- * There, QEMU has named pipes: mon (a QMP monitor) and mark (the guest's third serial port), each as
- * .in and .out, and log, into which it will be told to log; and `disk`, the guest's first disk.
+ * There, QEMU has named pipes: mon (a QMP monitor) and mark (the guest's third serial port), each
+ * as .in and .out, and log, into which it will be told to log; and `disk`, the guest's first disk.
  *
  * Prints lines of fields with tabs between, for scripts/bench, all of them medians over runs that
  * nothing interrupted:
@@ -15,8 +15,9 @@
  *	locked OPERATION HOST BUCKET CPU WRITTEN ELSEWHERE
  *	site OPERATION CLASS FUNCTION[ < CALLER] WHERE	each of those counted
  *	part OPERATION SYMBOL ADDED			where the instructions are
- * OWN: those of the module, of the trampolines that lead to it, and of the functions that it calls; what
- * is between that and ADDED is what the kernel itself does otherwise, by chance or because of the module.
+ * OWN: those of the module, of the trampolines that lead to it, and of the functions that it calls;
+ * what is between that and ADDED is what the kernel itself does otherwise, by chance or because of
+ * the module.
  * HOST, BUCKET, CPU: locked instructions that the module executes, or lets a function of the kernel
  * execute for it. HOST are those whose line of memory is the same for all connections, BUCKET those
  * where it is another for another connection, CPU those whose line is the CPU's own. WRITTEN: lines
@@ -236,7 +237,8 @@ static void parse_memory(struct insn *insn, const char *operand)
 
 static bool in_memory(const char *operand)
 {
-	return strchr(operand, '(') || !strncmp(operand, "%gs:", 4) || isdigit((unsigned char)*operand);
+	return strchr(operand, '(') || !strncmp(operand, "%gs:", 4) ||
+	       isdigit((unsigned char)*operand);
 }
 
 static bool begins_with_any(const char *word, const char *const *with)
@@ -418,7 +420,8 @@ static bool is_trampoline(unsigned int i)
 static bool is_original(unsigned int i)
 {
 	static const char *const originals[] = {
-		"tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock", "inet_getname", "inet6_getname", NULL
+		"tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock", "inet_getname", "inet6_getname",
+		NULL
 	};
 	const struct symbol *s = symbol_at(i);
 	const char *const *o;
@@ -479,7 +482,8 @@ static void executed(unsigned int i)
  * The log
  */
 
-static unsigned int pending;		/* an instruction that may still turn out not to be executed */
+/* An instruction that may still turn out not to be executed. */
+static unsigned int pending;
 
 static void done_pending(void)
 {
@@ -876,7 +880,8 @@ static bool counted_before(const struct event *e)
 
 static void print_site(const char *name, const struct event *e, const char *class)
 {
-	const struct symbol *f = symbol_at(e->insn), *s = symbol_of(&toa_data, e->line + LINE_BYTES - 1);
+	const struct symbol *f = symbol_at(e->insn);
+	const struct symbol *s = symbol_of(&toa_data, e->line + LINE_BYTES - 1);
 
 	printf("site\t%s\t%s\t%s", name, class, f->name);
 	if (e->caller)

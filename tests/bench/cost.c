@@ -6,14 +6,14 @@
  * instruction. Prints lines of fields with tabs between, for scripts/bench:
  *	cost ENTRIES OPERATION WITHOUT WITH ADDED SPREAD	instructions
  *	memory WHAT BYTES
- *	namespaces WITHOUT WITH		nanoseconds that NAMESPACES of them take, with a million entries
+ *	namespaces WITHOUT WITH	nanoseconds of NAMESPACES of them, with a million entries
  * ENTRIES is `-`, or the number of other entries in the table of the DEBUG build, or `hooks` or
- * `wrappers`: that is not toa, but what hooks cost that do nothing (see floor); or `abandoned`: many
- * handshakes were begun before and forgotten. Each operation is
- * timed by itself, and a round is their median: one in ten meets a tick of the clock, RCU's work,
- * or an allocator that needs a page, and costs what has nothing to do with the module. WITHOUT and
- * WITH are medians of some rounds; WITHOUT is the mean of before and behind. SPREAD is how far the
- * rounds with the module lie apart, and those two.
+ * `wrappers`: that is not toa, but what hooks cost that do nothing (see floor); or `abandoned`:
+ * many handshakes were begun before and forgotten. Each operation is timed by itself, and a round
+ * is their median: one in ten meets a tick of the clock, RCU's work, or an allocator that needs a
+ * page, and costs what has nothing to do with the module. WITHOUT and WITH are medians of some
+ * rounds; WITHOUT is the mean of before and behind. SPREAD is how far the rounds with the module
+ * lie apart, and those two.
  *
  * usage: cost full|short [MODULE-PARAMETERS]
  */

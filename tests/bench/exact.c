@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Shows single operations to the host, which logs each instruction that QEMU executes in them: without
- * the module, and with it. See attribute.c, which listens at the third serial port. Nothing in the
- * kernel uses that port; no interrupt and no driver is between.
+ * Shows single operations to the host, which logs each instruction that QEMU executes in them:
+ * without the module, and with it. See attribute.c, which listens at the third serial port. Nothing
+ * in the kernel uses that port; no interrupt and no driver is between.
  *
  * Each line that goes there is answered by a byte when the host has done it:
  *	marks BEGIN END		the addresses of the functions before and behind each run

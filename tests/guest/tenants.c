@@ -254,8 +254,8 @@ static void table(const void *arg)
 		tenant_new(&t, ALICE, depth);
 		ask(&t, CONNECT, 2 * TABLE_SHARE);
 		check_num(held(&t), TABLE_SHARE);
-		check_moved(&before, "syn_recv_sock_toa", TABLE_SHARE, "toa_share_full", TABLE_SHARE,
-			    "toa_entry_alloc", TABLE_SHARE);
+		check_moved(&before, "syn_recv_sock_toa", TABLE_SHARE, "toa_share_full",
+			    TABLE_SHARE, "toa_entry_alloc", TABLE_SHARE);
 		host_works(1);
 		tenant_end(&t);
 		check(gone());

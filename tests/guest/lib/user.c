@@ -50,7 +50,9 @@ static int fuse_fd = -1, fuse_told = -1;
 
 static void answer(uint64_t unique, int err, void *body, size_t len)
 {
-	struct fuse_out_header head = { .len = sizeof(head) + len, .error = -err, .unique = unique };
+	struct fuse_out_header head = {
+		.len = sizeof(head) + len, .error = -err, .unique = unique,
+	};
 	struct iovec iov[] = { { &head, sizeof(head) }, { body, len } };
 
 	if (writev(fuse_fd, iov, 2) < 0)
