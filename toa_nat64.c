@@ -26,8 +26,8 @@ static bool is_connected(const struct sock *sk)
 static DEFINE_PER_CPU(long, inside);
 
 /*
- * The page is not there. It may be one of a file whose server never answers; so whoever waits for it
- * keeps the module in use: rmmod says so, instead of waiting too.
+ * The page is not there. It may be one of a file whose server never answers; so whoever waits for
+ * it keeps the module in use: rmmod says so, instead of waiting too.
  */
 static noinline int copy_waiting(void __user *user, const void *answer, int size)
 {

@@ -376,7 +376,7 @@ counted() {
 	counters toa_entry_alloc 800 11
 	parameter table_max 1000
 	says "status: the table is nearly full" 1 "^warning +table_max +the table holds 804 connections, and can hold 1000" -- status
-	parameter table_max 1010
+	parameter table_max 1005
 	says "status: the table is not nearly full" 0 "^problems +none" -- status
 	healthy
 	for counted_row in toa_disagree toa_segment toa_share_full; do

@@ -442,11 +442,11 @@ static void watch(struct window *w, unsigned int i)
 	static uint64_t previous_rsp, limit;
 	bool toa = is_toa(i);
 
-	if (toa)
+	if (toa) {
 		caller = 0;
-	else if (caller && (regs[REG_RSP] >= limit || is_original(i)))
+	} else if (caller && (regs[REG_RSP] >= limit || is_original(i))) {
 		caller = 0;
-	else if (previous && is_toa(previous) && !is_original(i) &&
+	} else if (previous && is_toa(previous) && !is_original(i) &&
 		 (insns[previous].call || insns[previous].jump)) {
 		caller = previous;
 		limit = previous_rsp + (insns[previous].call ? 0 : 8);

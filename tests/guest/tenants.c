@@ -406,8 +406,10 @@ static void parameter(const void *arg)
 		/* At run time what is there stays. */
 		write_file("/sys/module/toa/parameters/tenant_share", "4");
 		ask(&t, CONNECT, TABLE_MAX / 8);
-		check_num(held(&t), cases[i].want > TABLE_MAX / 4 ? cases[i].want :
-				    cases[i].want + TABLE_MAX / 8);
+		if (cases[i].want > TABLE_MAX / 4)
+			check_num(held(&t), cases[i].want);
+		else
+			check_num(held(&t), cases[i].want + TABLE_MAX / 8);
 		tenant_end(&t);
 		finish();
 	}
