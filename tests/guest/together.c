@@ -80,15 +80,26 @@ static void tls_reads(int to, struct conn *d, const struct seg *seg)
 	check_str(text, SECRET);
 }
 
+/* Before 5.16 a socket that decrypts has the operations of an AF_INET one, whatever it is. */
+static bool answers_as_ipv4(int fd)
+{
+	struct sockaddr_storage own;
+	socklen_t len = sizeof(own);
+
+	require(getsockname(fd, (struct sockaddr *)&own, &len) == 0);
+	return own.ss_family == AF_INET;
+}
+
 static void ktls(const void *arg)
 {
+	const enum kind kind = *(const enum kind *)arg;
 	struct server s;
 	struct conn c, d;
 	struct seg seg;
 	int fd, other;
-	bool cipher;
+	bool cipher, alien;
 
-	server_open(&s, *(const enum kind *)arg, 5);
+	server_open(&s, kind, 5);
 	fd = server_connect(&s, &c, NULL, both());
 	other = server_connect(&s, &d, both(), NULL);
 	if (system("for m in tls ctr ghash-generic; do modprobe $m; done 2>/dev/null"))
@@ -115,11 +126,15 @@ static void ktls(const void *arg)
 		}
 	}
 	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
-	check_has(&s, &d, other, V4_TEXT, V6_TEXT);
+	alien = kind != INET && answers_as_ipv4(other);
+	if (!alien)
+		check_has(&s, &d, other, V4_TEXT, V6_TEXT);
 	reset(fd);
 	reset(other);
 	check(table_empties());
 	check(stats_balanced());
+	if (alien)
+		test_skip("this kernel's IPv6 sockets answer as IPv4 ones once they decrypt");
 }
 
 /*
