@@ -91,17 +91,28 @@ static long slab_object_size(void)
 	return slab(true);
 }
 
+/* The size comes after the addresses, which from Linux 4.15 on may be "0x        (ptrval)". */
+static long vmalloc_size(char *line)
+{
+	char *word;
+
+	while ((word = strsep(&line, " ")))
+		if (*word && !word[strspn(word, "0123456789")])
+			return atol(word);
+	return 0;
+}
+
 static long vmalloc_bytes(void)
 {
 	FILE *f = fopen("/proc/vmallocinfo", "re");
 	char line[512];
-	long bytes = 0, size;
+	long bytes = 0;
 
 	if (!f)
 		test_skip("no /proc/vmallocinfo");
 	while (fgets(line, sizeof(line), f))
-		if (strstr(line, "[toa]") && sscanf(line, "%*s %ld", &size) == 1)
-			bytes += size;
+		if (strstr(line, "[toa]"))
+			bytes += vmalloc_size(line);
 	fclose(f);
 	return bytes;
 }

@@ -59,31 +59,47 @@ static bool tls_keys(int fd, int direction)
 	return setsockopt(fd, SOL_TLS, direction, &info, sizeof(info)) == 0;
 }
 
-/* What one socket has encrypted, another one with the same keys decrypts. */
-static void tls_records(int from, struct conn *c, int to, struct conn *d)
+/* What one socket sends, encrypted. */
+static void tls_sends(int from, struct conn *c, struct seg *seg)
+{
+	require(send(from, SECRET, strlen(SECRET), 0) == (ssize_t)strlen(SECRET));
+	require(next_data(c, seg));
+	check(seg->len > strlen(SECRET));
+	check(!memmem(seg->data, seg->len, SECRET, strlen(SECRET)));
+}
+
+/* Another one with the same keys decrypts it. */
+static void tls_reads(int to, struct conn *d, const struct seg *seg)
 {
 	char text[sizeof(SECRET)] = "";
-	struct seg seg;
 
-	require(send(from, SECRET, strlen(SECRET), 0) == (ssize_t)strlen(SECRET));
-	require(next_data(c, &seg));
-	check(seg.len > strlen(SECRET));
-	check(!memmem(seg.data, seg.len, SECRET, strlen(SECRET)));
-	conn_send(d, F_ACK | F_PSH, d->snd_nxt, d->rcv_nxt, NULL, seg.data, seg.len);
-	d->snd_nxt += seg.len;
+	conn_send(d, F_ACK | F_PSH, d->snd_nxt, d->rcv_nxt, NULL, seg->data, seg->len);
+	d->snd_nxt += seg->len;
 	require(poll(&(struct pollfd){ .fd = to, .events = POLLIN }, 1, wait_ms) == 1);
 	check_num(recv(to, text, sizeof(text) - 1, 0), strlen(SECRET));
 	check_str(text, SECRET);
 }
 
+/* Before 5.16 a socket that decrypts has the operations of an AF_INET one, whatever it is. */
+static bool answers_as_ipv4(int fd)
+{
+	struct sockaddr_storage own;
+	socklen_t len = sizeof(own);
+
+	require(getsockname(fd, (struct sockaddr *)&own, &len) == 0);
+	return own.ss_family == AF_INET;
+}
+
 static void ktls(const void *arg)
 {
+	const enum kind kind = *(const enum kind *)arg;
 	struct server s;
 	struct conn c, d;
+	struct seg seg;
 	int fd, other;
-	bool cipher;
+	bool cipher, alien;
 
-	server_open(&s, *(const enum kind *)arg, 5);
+	server_open(&s, kind, 5);
 	fd = server_connect(&s, &c, NULL, both());
 	other = server_connect(&s, &d, both(), NULL);
 	if (system("for m in tls ctr ghash-generic; do modprobe $m; done 2>/dev/null"))
@@ -94,19 +110,31 @@ static void ktls(const void *arg)
 		test_skip("this kernel has no TLS (%s)", error_name(errno));
 	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
 	check_has(&s, &d, other, V4_TEXT, V6_TEXT);
-	if (!tls_keys(fd, TLS_TX) || !tls_keys(other, TLS_RX)) {
+	if (!tls_keys(fd, TLS_TX)) {
 		test_note("no cipher: the sockets stay in plain text (%s)", error_name(errno));
 		check(!cipher);
 		check(data_flows(&c, fd));
 	} else {
-		tls_records(fd, &c, other, &d);
+		tls_sends(fd, &c, &seg);
+		if (tls_keys(other, TLS_RX)) {
+			tls_reads(other, &d, &seg);
+		} else {
+			/* Before 4.17. */
+			test_note("this kernel encrypts, but does not decrypt");
+			check_str(error_name(errno), "ENOPROTOOPT");
+			check(data_flows(&d, other));
+		}
 	}
 	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
-	check_has(&s, &d, other, V4_TEXT, V6_TEXT);
+	alien = kind != INET && answers_as_ipv4(other);
+	if (!alien)
+		check_has(&s, &d, other, V4_TEXT, V6_TEXT);
 	reset(fd);
 	reset(other);
 	check(table_empties());
 	check(stats_balanced());
+	if (alien)
+		test_skip("this kernel's IPv6 sockets answer as IPv4 ones once they decrypt");
 }
 
 /*

@@ -150,7 +150,7 @@ static int ask_for_peer(void)
 	return IS_ERR(task) ? err : 0;
 }
 
-#ifdef sk_net_refcnt
+#if defined(sk_net_refcnt) && LINUX_VERSION_CODE >= KERNEL_VERSION(5, 3, 0)
 /*
  * A server that belongs to its namespace: neither it nor its connections keep that alive. It closes
  * them when the namespace ends, after the exits of all who were registered later, such as toa.
@@ -202,7 +202,10 @@ static void listen_leave(void)
 	unregister_pernet_subsys(&listen_ops);
 }
 #else
-/* Before 4.2 every connection holds its namespace. */
+/*
+ * Before 4.2 every connection holds its namespace. Before 5.3 its route holds the namespace's
+ * loopback device, for which the end waits before it calls the exit of any subsystem: for ever.
+ */
 static int listen_come(void)
 {
 	return -EOPNOTSUPP;
