@@ -565,19 +565,19 @@ static inline const char *toa_param_end(char *page)
 #endif
 
 #ifdef TOA_HAS_proc_ops
-#define TOA_PROC_SEQ_OPS(name, open_fn, release_fn) \
+#define TOA_PROC_SEQ_OPS(name, open_fn, read_fn, release_fn) \
 	static const struct proc_ops name = { \
 		.proc_open = open_fn, \
-		.proc_read = seq_read, \
+		.proc_read = read_fn, \
 		.proc_lseek = seq_lseek, \
 		.proc_release = release_fn, \
 	}
 #else
-#define TOA_PROC_SEQ_OPS(name, open_fn, release_fn) \
+#define TOA_PROC_SEQ_OPS(name, open_fn, read_fn, release_fn) \
 	static const struct file_operations name = { \
 		.owner = THIS_MODULE, \
 		.open = open_fn, \
-		.read = seq_read, \
+		.read = read_fn, \
 		.llseek = seq_lseek, \
 		.release = release_fn, \
 	}

@@ -112,17 +112,26 @@ static int find_locked(const struct set *set, u8 tag, const struct toa_flow *flo
 	return -1;
 }
 
-static void release_locked(struct set *set, unsigned int i)
+/* Empty a slot, which still counts as its namespace's. */
+static void empty_locked(struct set *set, unsigned int i)
 {
-	const struct toa_flow *flow = &set->slot[i].flow;
-
-	toa_net_give(flow->net, TOA_NET_HANDSHAKES);
 	set->tag[i] = 0;
 	while (set->used && !set->tag[set->used - 1])
 		set->used--;
 	/* Whoever sees it gone sees that its request is taken: pairs with toa_child_wanted(). */
 	smp_wmb();
-	atomic_dec(toa_handshake_count(flow->isn));
+	atomic_dec(toa_handshake_count(set->slot[i].flow.isn));
+}
+
+static void release_locked(struct set *set, unsigned int i)
+{
+	toa_net_give(set->slot[i].flow.net, TOA_NET_HANDSHAKES);
+	empty_locked(set, i);
+}
+
+static bool is_young(const struct slot *slot)
+{
+	return toa_seconds() - slot->born <= SLOT_YOUNG_SECONDS;
 }
 
 /* Was one slot filled before another one? */
@@ -168,13 +177,12 @@ static int make_room_locked(struct set *set, u32 net, enum toa_stat *loss)
 	int i;
 
 	if (unlikely(room == TOA_NET_SHARE_FULL)) {
-		*loss = TOA_STAT_SHARE_FULL;
 		i = oldest_of_locked(set, net);
-		if (i < 0)
-			return -1;
-		release_locked(set, i);
-		/* Unless another CPU is faster. */
-		return toa_net_take(net, TOA_NET_HANDSHAKES) == TOA_NET_TENANT ? i : -1;
+		if (i < 0 || is_young(&set->slot[i]))
+			*loss = TOA_STAT_SHARE_FULL;
+		if (i >= 0)
+			empty_locked(set, i);
+		return i;
 	}
 	if (unlikely(room == TOA_NET_GONE)) {
 		*loss = TOA_STAT_ALLOC_FAILED;
@@ -182,7 +190,7 @@ static int make_room_locked(struct set *set, u32 net, enum toa_stat *loss)
 	}
 	i = oldest_locked(set, toa_net_limit(room, set_slots));
 	if (set->tag[i]) {
-		if (toa_seconds() - set->slot[i].born <= SLOT_YOUNG_SECONDS)
+		if (is_young(&set->slot[i]))
 			*loss = TOA_STAT_SYN_EVICTED;
 		release_locked(set, i);
 	}

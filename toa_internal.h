@@ -126,6 +126,7 @@ static inline void toa_stat_inc(enum toa_stat stat)
 	this_cpu_inc(toa_stats.count[stat]);
 }
 
+ssize_t toa_seq_read(struct file *file, char __user *user, size_t size, loff_t *pos);
 int toa_stats_init(void);
 void toa_stats_exit(void);
 

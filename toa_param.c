@@ -282,4 +282,4 @@ unsigned int toa_tenant_share __read_mostly = 8;
 static struct bounded tenant_share = { &toa_tenant_share, 1 << 28 };
 module_param_cb(tenant_share, &bounded_ops, &tenant_share, 0644);
 __MODULE_PARM_TYPE(tenant_share, "uint");
-MODULE_PARM_DESC(tenant_share, "Network namespaces that a user has made, or that are of one user namespace, get at most one in so many of table_max and syn_slots (0 to 268435456, 0: none; default 8)");
+MODULE_PARM_DESC(tenant_share, "N: the network namespaces of one tenant (a user who made user namespaces, or one that root made) get at most 1/N of table_max and syn_slots; 1: no limit of their own, 0: they get nothing (0 to 268435456, default 8)");

@@ -85,7 +85,31 @@ static int stats_open(struct inode *inode, struct file *file)
 	return single_open(file, stats_show, NULL);
 }
 
-TOA_PROC_SEQ_OPS(stats_ops, stats_open, single_release);
+/**
+ * toa_seq_read() - seq_read(), which may wait for the reader's memory for ever
+ * @file: one of the module's files in /proc
+ * @user: where to, in the reader's memory
+ * @size: how much fits there
+ * @pos:  from where on
+ *
+ * Whoever takes a file out of /proc waits for its readers. So a reader keeps the module in use: rmmod
+ * says so, instead of waiting.
+ *
+ * Context: process, may sleep.
+ * Return: how much was read, or an error: -EIO, as of a file that is gone, while the module goes.
+ */
+ssize_t toa_seq_read(struct file *file, char __user *user, size_t size, loff_t *pos)
+{
+	ssize_t n;
+
+	if (!try_module_get(THIS_MODULE))
+		return -EIO;
+	n = seq_read(file, user, size, pos);
+	module_put(THIS_MODULE);
+	return n;
+}
+
+TOA_PROC_SEQ_OPS(stats_ops, stats_open, toa_seq_read, single_release);
 
 /**
  * toa_stats_init() - create /proc/net/toa_stats

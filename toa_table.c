@@ -564,7 +564,7 @@ static __always_inline struct toa_entry *entry_new(enum toa_net_room room)
 	struct toa_entry *e;
 
 	if (unlikely(!has_room(toa_net_limit(room, READ_ONCE(toa_table_max))))) {
-		toa_stat_inc(room == TOA_NET_TENANT ? TOA_STAT_SHARE_FULL : TOA_STAT_TABLE_FULL);
+		toa_stat_inc(TOA_STAT_TABLE_FULL);
 		return NULL;
 	}
 	e = entry_alloc();
@@ -829,7 +829,8 @@ void toa_table_purge(bool (*of)(u32 net))
  */
 
 struct reader {
-	u32 net;			/* 0: all namespaces */
+	struct net *home;		/* the file's; there while the file is in /proc */
+	u32 net;			/* whose entries are shown; 0: all namespaces' */
 	struct toa_entry entry;		/* what is shown now */
 };
 
@@ -928,25 +929,44 @@ static int table_open(struct inode *inode, struct file *file)
 
 	if (!r)
 		return -ENOMEM;
-	r->net = (unsigned long)pde_data(inode);
+	r->home = pde_data(inode);
+	/* The initial namespace shows the whole host. */
+	r->net = net_eq(r->home, &init_net) ? 0 : toa_net_id(r->home);
 	return 0;
 }
 
-TOA_PROC_SEQ_OPS(table_ops, table_open, seq_release_private);
+/*
+ * The end of a namespace takes its file away, and waits for readers, all ends behind it too. So a
+ * reader who may wait for ever keeps the namespace; while it reads, not while the file is open.
+ */
+static ssize_t table_read(struct file *file, char __user *user, size_t size, loff_t *pos)
+{
+	const struct reader *r = ((struct seq_file *)file->private_data)->private;
+	struct net *net = maybe_get_net(r->home);
+	ssize_t n;
+
+	if (!net)
+		return -EIO;
+	n = toa_seq_read(file, user, size, pos);
+	put_net(net);
+	return n;
+}
+
+TOA_PROC_SEQ_OPS(table_ops, table_open, table_read, seq_release_private);
 
 /*
- * Namespaces. The file knows its namespace by number only, so that it can stay open when the
- * namespace goes.
+ * Namespaces. A file that is open does not keep its namespace: nobody gets into it any more when it
+ * is out of /proc.
  */
 
 static int __net_init net_init(struct net *net)
 {
-	/* The initial namespace shows the whole host. Mode 0440: who talks to whom is private. */
-	unsigned long shown = net_eq(net, &init_net) ? 0 : toa_net_id(net);
-	int err = shown ? toa_net_begin(shown, toa_net_tenant(net)) : 0;
+	int err = net_eq(net, &init_net) ? 0 :
+		  toa_net_begin(toa_net_id(net), toa_net_tenant(net));
 
+	/* Mode 0440: who talks to whom is private. */
 	if (!err && !toa_fails() &&
-	    proc_create_data("toa_table", 0440, net->proc_net, &table_ops, (void *)shown))
+	    proc_create_data("toa_table", 0440, net->proc_net, &table_ops, net))
 		return 0;
 	if (net_eq(net, &init_net))
 		return -ENOMEM;

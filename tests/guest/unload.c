@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -425,16 +426,81 @@ static void inside_getsockopt(const void *arg)
 	goes();
 }
 
-/* The page of a user's own, whose server never answers. */
-static void inside_getsockopt_fuse(const void *arg)
+/* What a user lets the module write into a page whose server never answers. */
+enum answer { SOCKOPT, STATS, TABLE };
+
+struct fuse {
+	const struct mechanism *m;
+	enum answer answer;
+};
+
+static void waits_for_fuse(int fd, enum answer answer, int told)
 {
+	socklen_t len = sizeof(struct toa_peer_info);
+	void *page;
+
+	setpgid(0, 0);
+	user_become(1000);
+	user_namespace_new();
+	if (answer == TABLE) {
+		/* Of a namespace whose last process ends while it is read. */
+		require(unshare(CLONE_NEWNET) == 0);
+		fd = open("/proc/self/net/toa_table", O_RDONLY);
+		require(fd >= 0);
+		if (!fork()) {
+			sleep(2);
+			_exit(0);
+		}
+		require(unshare(CLONE_NEWNET) == 0);
+	} else if (answer == STATS) {
+		fd = open("/proc/net/toa_stats", O_RDONLY);
+		require(fd >= 0);
+	}
+	page = user_fuse_page(told);
+	if (answer == SOCKOPT)
+		getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER, page, &len);
+	else if (read(fd, page, 4096) < 0)
+		perror("read");
+	/* The server too, so that nothing comes out of the pipe any more. */
+	kill(0, SIGKILL);
+}
+
+/* So few at once that new ones come only if old ones end. */
+static bool namespaces_end(void)
+{
+	static const char limit[] = "/proc/sys/user/max_net_namespaces";
+	char before[32] = "";
+	int i, status = 0;
+	bool end = true;
+
+	if (!read_file(limit, before, sizeof(before)))
+		return true;
+	write_file(limit, "6");
+	for (i = 0; i < 20 && end; i++) {
+		pid_t pid = fork();
+		int k;
+
+		if (!pid) {
+			for (k = 0; k < WAIT_MS && unshare(CLONE_NEWNET); k++)
+				usleep(1000);
+			_exit(k == WAIT_MS);
+		}
+		end = waitpid(pid, &status, 0) == pid && status == 0;
+	}
+	write_file(limit, before);
+	return end;
+}
+
+static void inside_fuse(const void *arg)
+{
+	const struct fuse *f = arg;
 	int told[2], other, fd, status;
 	struct server s;
 	struct conn c;
 	char byte;
 	pid_t pid;
 
-	load_or_skip(arg);
+	load_or_skip(f->m);
 	if (access("/proc/self/ns/user", F_OK) || system("modprobe -q fuse") ||
 	    chmod("/dev/fuse", 0666)) {
 		toa_unload();
@@ -447,24 +513,16 @@ static void inside_getsockopt_fuse(const void *arg)
 	pid = fork();
 	require(pid >= 0);
 	if (!pid) {
-		socklen_t len = sizeof(struct toa_peer_info);
-		void *page;
-
-		setpgid(0, 0);
-		user_become(1000);
-		user_namespace_new();
-		page = user_fuse_page(told[1]);
-		getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER, page, &len);
-		_exit(0);
+		waits_for_fuse(fd, f->answer, told[1]);
+		_exit(1);
 	}
 	close(told[1]);
-	alarm(60);
 	if (read(told[0], &byte, 1) == 1) {
 		refused(other);
+		check(namespaces_end());
 		check(kill(-pid, SIGKILL) == 0);
 	}
 	require(waitpid(pid, &status, 0) == pid);
-	alarm(0);
 	goes();
 	if (WIFEXITED(status) && WEXITSTATUS(status) == USER_NO_FUSE)
 		test_skip("users may not mount FUSE here");
@@ -953,7 +1011,9 @@ static void late_toggled(const void *arg)
 
 int main(int argc, char **argv)
 {
-	unsigned int i;
+	static const char *const answers[] = { "getsockopt", "toa_stats", "toa_table" };
+	static struct fuse fuse[sizeof(mechanisms) / sizeof(mechanisms[0])][3];
+	unsigned int i, k;
 
 	for (i = 0; i < 2 && argc > 1 && atoi(argv[1]) > 0; i++) {
 		*(i ? &rest_us : &cycles) = atoi(argv[1]);
@@ -965,7 +1025,11 @@ int main(int argc, char **argv)
 		const struct mechanism *m = &mechanisms[i];
 
 		test_add(inside_getsockopt, m, "call inside getsockopt, %s", m->name);
-		test_add(inside_getsockopt_fuse, m, "a user's page that never comes, %s", m->name);
+		for (k = 0; k < 3; k++) {
+			fuse[i][k] = (struct fuse){ m, k };
+			test_add(inside_fuse, &fuse[i][k], "%s for a user's page that never comes, %s",
+				 answers[k], m->name);
+		}
 		test_add(inside_getpeername, m, "calls inside getpeername, %s", m->name);
 		test_add(probes_before, m, "others' probes before the load, %s", m->name);
 		test_add(probes_after, m, "others' probes after the load, %s", m->name);
