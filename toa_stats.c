@@ -92,8 +92,8 @@ static int stats_open(struct inode *inode, struct file *file)
  * @size: how much fits there
  * @pos:  from where on
  *
- * Whoever takes a file out of /proc waits for its readers. So a reader keeps the module in use: rmmod
- * says so, instead of waiting.
+ * Whoever takes a file out of /proc waits for its readers. So a reader keeps the module in use:
+ * rmmod says so, instead of waiting.
  *
  * Context: process, may sleep.
  * Return: how much was read, or an error: -EIO, as of a file that is gone, while the module goes.

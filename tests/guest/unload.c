@@ -1027,8 +1027,8 @@ int main(int argc, char **argv)
 		test_add(inside_getsockopt, m, "call inside getsockopt, %s", m->name);
 		for (k = 0; k < 3; k++) {
 			fuse[i][k] = (struct fuse){ m, k };
-			test_add(inside_fuse, &fuse[i][k], "%s for a user's page that never comes, %s",
-				 answers[k], m->name);
+			test_add(inside_fuse, &fuse[i][k],
+				 "%s for a user's page that never comes, %s", answers[k], m->name);
 		}
 		test_add(inside_getpeername, m, "calls inside getpeername, %s", m->name);
 		test_add(probes_before, m, "others' probes before the load, %s", m->name);
