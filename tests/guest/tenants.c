@@ -29,6 +29,9 @@ enum {
 	SLOTS = 4096,
 	SLOTS_SHARE = SLOTS / 8,
 	MANY = 64,
+	/* Listeners of a tenant: before 5.4 each has at most 128 that nobody accepts. */
+	LISTENERS = 16,
+	EACH = 100,
 };
 
 #define SMALL "table_max=800 syn_slots=4096"
@@ -66,15 +69,17 @@ static void client_init(const struct server *s, const struct dev *dev, struct co
 	c->saddr[3] = 1 + number % 250;
 }
 
-static int act(const struct server *s, const struct dev *dev, const struct order *order)
+static int act(const struct server *s, const struct server *busy, const struct dev *dev,
+	       const struct order *order)
 {
-	static int number;
+	static int number, made;
 	int i, done = 0;
 
 	for (i = 0; i < order->count; i++, number++) {
 		struct conn c;
 
-		client_init(s, dev, &c, number);
+		client_init(order->what == SYN ? busy : &s[made / EACH % LISTENERS], dev, &c,
+			    number);
 		conn_syn(&c, order->what == CONNECT ? NULL : v4_opt("198.51.100.1", 1));
 		if (order->what == SYN) {
 			done++;
@@ -85,6 +90,7 @@ static int act(const struct server *s, const struct dev *dev, const struct order
 		if (!conn_synack(&c, NULL))
 			break;
 		conn_ack(&c, order->what == CONNECT ? v4_opt("198.51.100.1", 1) : NULL);
+		made++;
 		done++;
 	}
 	dev_drain(dev);
@@ -93,7 +99,7 @@ static int act(const struct server *s, const struct dev *dev, const struct order
 
 static void tenant_lives(int fd, uid_t uid, int depth)
 {
-	struct server s, busy;
+	struct server s[LISTENERS], busy;
 	struct order order;
 	struct stat st;
 	struct dev dev;
@@ -110,14 +116,15 @@ static void tenant_lives(int fd, uid_t uid, int depth)
 		user_namespace_new();
 	require(unshare(CLONE_NEWNET) == 0);
 	dev_open(&dev);
-	server_open_at(&s, INET, 1024, PORT);
+	for (i = 0; i < LISTENERS; i++)
+		server_open_at(&s[i], INET, EACH, PORT + i);
 	/* One connection at most is made here, SYNs are welcome. */
-	server_open_at(&busy, INET, 1, PORT + 1);
+	server_open_at(&busy, INET, 1, PORT + LISTENERS);
 	require(stat("/proc/self/ns/net", &st) == 0);
 	inode = st.st_ino;
 	require(write(fd, &inode, sizeof(inode)) == sizeof(inode));
 	while (read(fd, &order, sizeof(order)) == sizeof(order)) {
-		done = act(order.what == SYN ? &busy : &s, &dev, &order);
+		done = act(s, &busy, &dev, &order);
 		require(write(fd, &done, sizeof(done)) == sizeof(done));
 	}
 }

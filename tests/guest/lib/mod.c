@@ -437,11 +437,12 @@ bool table_empties(void)
 
 	for (i = 0; i < TRIES; i++) {
 		n = table_get(NULL, 0);
-		if (n <= 0)
+		/* On old kernels /proc may still show the file of a namespace that ends: EIO. */
+		if (!n)
 			break;
 		usleep(TRY_US);
 	}
-	if (n > 0)
+	if (n)
 		test_note("%d lines are left in the table", n);
 	return n == 0;
 }
