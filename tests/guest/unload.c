@@ -434,11 +434,13 @@ struct fuse {
 	enum answer answer;
 };
 
-static void waits_for_fuse(int fd, enum answer answer, int told)
+static void waits_for_fuse(int fd, enum answer answer, int told, const int go[2])
 {
 	socklen_t len = sizeof(struct toa_peer_info);
 	void *page;
+	char byte;
 
+	close(go[1]);
 	setpgid(0, 0);
 	user_become(1000);
 	user_namespace_new();
@@ -447,10 +449,8 @@ static void waits_for_fuse(int fd, enum answer answer, int told)
 		require(unshare(CLONE_NEWNET) == 0);
 		fd = open("/proc/self/net/toa_table", O_RDONLY);
 		require(fd >= 0);
-		if (!fork()) {
-			sleep(2);
-			_exit(0);
-		}
+		if (!fork())
+			_exit(read(go[0], &byte, 1));
 		require(unshare(CLONE_NEWNET) == 0);
 	} else if (answer == STATS) {
 		fd = open("/proc/net/toa_stats", O_RDONLY);
@@ -494,7 +494,7 @@ static bool namespaces_end(void)
 static void inside_fuse(const void *arg)
 {
 	const struct fuse *f = arg;
-	int told[2], other, fd, status;
+	int told[2], go[2], other, fd, status;
 	struct server s;
 	struct conn c;
 	char byte;
@@ -509,16 +509,17 @@ static void inside_fuse(const void *arg)
 	server_open(&s, INET, 5);
 	fd = server_connect(&s, &c, NULL, both());
 	other = server_connect(&s, &c, NULL, both());
-	require(pipe2(told, O_CLOEXEC) == 0);
+	require(pipe2(told, O_CLOEXEC) == 0 && pipe2(go, O_CLOEXEC) == 0);
 	pid = fork();
 	require(pid >= 0);
 	if (!pid) {
-		waits_for_fuse(fd, f->answer, told[1]);
+		waits_for_fuse(fd, f->answer, told[1], go);
 		_exit(1);
 	}
 	close(told[1]);
 	if (read(told[0], &byte, 1) == 1) {
 		refused(other);
+		close(go[1]);
 		check(namespaces_end());
 		check(kill(-pid, SIGKILL) == 0);
 	}
