@@ -369,9 +369,9 @@ counted() {
 	echo nginx >"$host/proc/4711/task/4712/comm"
 	printf '[<0>] _copy_to_user+0x31/0x40\n[<0>] copy_waiting+0x42/0x70 [toa]\n' >"$host/proc/4711/task/4712/stack"
 	echo '[<0>] do_exit+0x2b4/0xa80' >"$host/proc/4713/task/4713/stack"
-	says "status: somebody waits inside" 1 "^warning +process 4711 +nginx waits inside toa" "!process 4713" -- status
+	says "status: somebody waits inside" 1 "^warning +process 4711 +nginx waits inside toa, for memory" -- status
 	echo 0 >"$host/sys/module/toa/refcnt"
-	says "status: nobody waits inside any more" 0 "^problems +none" "!process 4711" -- status
+	says "status: nobody waits inside any more" 0 "^problems +none" -- status
 	healthy
 	counters toa_entry_alloc 800 11
 	parameter table_max 1000
