@@ -399,7 +399,8 @@ static inline u32 toa_net_id(const struct net *net)
  * @net: the namespace
  *
  * Any user may make a user namespace, in it others, and network namespaces in all of them. They are
- * one tenant. Of those that root made for containers each is one.
+ * one tenant. (A user who has subordinate ids can be others.) Of the user namespaces that root made
+ * for containers each is one.
  *
  * Return: 0 if it belongs to the initial user namespace, as those of most containers do; or else a
  *         number that tells tenants apart: the user's, or the address of the user namespace.

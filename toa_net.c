@@ -170,16 +170,18 @@ int toa_net_begin(u32 net, unsigned long tenant)
 		return -ENOMEM;
 	n->net = net;
 	mutex_lock(&lock);
-	if (tenant)
+	if (tenant) {
 		n->tenant = tenant_get(tenant);
-	if (!tenant || n->tenant) {
-		RCU_INIT_POINTER(n->next, rcu_dereference_raw(*bucket_of(net)));
-		rcu_assign_pointer(*bucket_of(net), n);
-		n = NULL;
+		if (!n->tenant) {
+			mutex_unlock(&lock);
+			kfree(n);
+			return -ENOMEM;
+		}
 	}
+	RCU_INIT_POINTER(n->next, rcu_dereference_raw(*bucket_of(net)));
+	rcu_assign_pointer(*bucket_of(net), n);
 	mutex_unlock(&lock);
-	kfree(n);
-	return n ? -ENOMEM : 0;
+	return 0;
 }
 
 /**
