@@ -47,8 +47,8 @@ data() {
 		assert all(r["alert"] and r["expr"] and r["annotations"]["summary"] for r in rules)
 		import re
 		known = set("toa_" + re.sub("^toa_", "", n) + "_total" for n in
-		            re.findall(r'\] = "([a-z0-9_]+)",', open("toa_stats.c").read()))
-		known |= {"toa_info", "toa_probe_missed_total"}
+		            re.findall(r'(?:\] = |seq, )"([a-z0-9_]+)",', open("toa_stats.c").read()))
+		known |= set(re.findall(r"# HELP (toa_[a-z0-9_]+) ", open("tools/toactl").read()))
 		text = open("examples/grafana/toa.json").read() + json.dumps(rules)
 		used = set(re.findall(r"\btoa_[a-z0-9_]+\b", text))
 		assert used <= known, used - known
