@@ -79,8 +79,10 @@ static int ahead_set(const char *text, const struct kernel_param *kp)
 {
 	int err = param_set_uint(text, kp);
 
-	if (!err)
+	if (!err) {
 		toa_handshake_sweep();
+		toa_hook_catch_up();
+	}
 	return err;
 }
 

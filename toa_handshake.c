@@ -21,8 +21,6 @@
 
 enum {
 	SET_SLOTS = 32,
-	/* Requests that are answered 13 times live for 967 s; five times, by default, 63 s. */
-	SLOT_MAX_AGE_SECONDS = 1024,
 	/* Most are abandoned by then: as long as the kernel waits by default. */
 	SLOT_YOUNG_SECONDS = 64,
 	/* So often one of so many parts of the sets is looked through. */
@@ -239,7 +237,7 @@ unlock:
 
 static bool is_old(const struct slot *slot)
 {
-	return toa_seconds() - slot->born > SLOT_MAX_AGE_SECONDS;
+	return toa_seconds() - slot->born > TOA_HANDSHAKE_MAX_AGE_SECONDS;
 }
 
 /**

@@ -13,9 +13,9 @@
 
 enum {
 #ifdef TOA_DEBUG
-	DEFER_RETRY_SECONDS = 1,	/* tests do not wait for long */
+	DEFER_CHECK_SECONDS = 1,	/* tests do not wait for long */
 #else
-	DEFER_RETRY_SECONDS = 60,
+	DEFER_CHECK_SECONDS = 60,
 #endif
 };
 
@@ -223,30 +223,44 @@ static void late_end(void)
 }
 
 /*
- * tcp_check_req() is on the way of every connection, and of interest to few: its hook is attached
- * when the first SYN for a listener with TCP_DEFER_ACCEPT has come, or the first handshake been
- * forgotten while it was under way, and stays.
+ * tcp_check_req() is on the way of every connection, and of interest to few. Its hook is attached
+ * when a SYN for a listener with TCP_DEFER_ACCEPT has come, for good; and when a handshake was
+ * forgotten that is still under way, until none that was can be any more.
  */
 
 bool toa_hook_deferring __read_mostly;
+
+/* When a handshake was forgotten, in toa_seconds(). */
+u32 toa_hook_forgot_at;
+
+static bool is_deferred_wanted(void)
+{
+	return READ_ONCE(toa_hook_deferring) ||
+	       toa_seconds() - READ_ONCE(toa_hook_forgot_at) <= TOA_HANDSHAKE_MAX_AGE_SECONDS;
+}
 
 static void defer_work_fn(struct work_struct *work);
 static DECLARE_DELAYED_WORK(defer_work, defer_work_fn);
 
 static void defer_work_fn(struct work_struct *work)
 {
-	int err = attach_best(TOA_HOOK_DEFERRED);
+	int err = 0;
 
-	if (!err)
+	if (!is_deferred_wanted()) {
+		detach(TOA_HOOK_DEFERRED);
 		return;
-	explain(TOA_HOOK_DEFERRED, err);
-	/* Memory may be there again, a live patch gone. */
-	if (err != -ENOENT)
-		schedule_delayed_work(&defer_work, DEFER_RETRY_SECONDS * HZ);
+	}
+	if (!attached[TOA_HOOK_DEFERRED])
+		err = attach_best(TOA_HOOK_DEFERRED);
+	if (err)
+		explain(TOA_HOOK_DEFERRED, err);
+	/* Memory may be there again, a live patch gone; or the hook is not needed any more. */
+	if (err || !READ_ONCE(toa_hook_deferring))
+		schedule_delayed_work(&defer_work, DEFER_CHECK_SECONDS * HZ);
 }
 
 /**
- * toa_hook_defer_now() - toa_hook_defer(), unless it has been called before
+ * toa_hook_defer_now() - toa_hook_defer(), for the first time
  *
  * Context: any.
  */
@@ -257,6 +271,33 @@ void toa_hook_defer_now(void)
 	if (toa_syn_slots)
 		schedule_delayed_work(&defer_work, 0);
 }
+
+/**
+ * toa_hook_forgot_now() - toa_hook_forgot(), for the first time in this second
+ *
+ * Context: any.
+ */
+void toa_hook_forgot_now(void)
+{
+	WRITE_ONCE(toa_hook_forgot_at, toa_seconds());
+	/* Nothing happens while it waits for its next check. */
+	schedule_delayed_work(&defer_work, 0);
+}
+
+#ifdef TOA_DEBUG
+/**
+ * toa_hook_catch_up() - the module's clock has been set: check now
+ *
+ * Context: process.
+ */
+void toa_hook_catch_up(void)
+{
+	mutex_lock(&late_lock);
+	if (running && cancel_delayed_work_sync(&defer_work))
+		defer_work_fn(&defer_work.work);
+	mutex_unlock(&late_lock);
+}
+#endif
 
 /*
  * Make one socket of a family pass the hooks that need no connection. Returns 0 or an error, which

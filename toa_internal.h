@@ -214,8 +214,14 @@ struct toa_flow {
 	__be32 addr[8];
 };
 
+enum {
+	/* How many counters there are: handshakes whose initial sequence numbers end alike share one. */
+	TOA_HANDSHAKE_ENDINGS = 4096,
+	/* Requests that are answered 13 times live for 967 s; five times, by default, 63 s. */
+	TOA_HANDSHAKE_MAX_AGE_SECONDS = 1024,
+};
+
 /* How many handshakes are kept whose initial sequence numbers end alike. */
-enum { TOA_HANDSHAKE_ENDINGS = 4096 };
 extern atomic_t toa_handshake_kept[TOA_HANDSHAKE_ENDINGS];
 
 static inline atomic_t *toa_handshake_count(u32 isn)
@@ -360,7 +366,7 @@ enum toa_hook {
 	TOA_HOOK_MPTCP,
 	/* Attached while the parameter late= asks for it. */
 	TOA_HOOK_LATE,
-	/* Attached by toa_hook_defer(), called from the next ones only: detached before it. */
+	/* Attached on demand of the next ones only, which are detached before it. */
 	TOA_HOOK_DEFERRED,
 	TOA_HOOK_SYN,
 	/* Before 3.17, in place of the one above. */
@@ -386,12 +392,12 @@ static inline void toa_hook_fire(enum toa_hook hook)
 }
 
 extern bool toa_hook_deferring;
+extern u32 toa_hook_forgot_at;
 void toa_hook_defer_now(void);
+void toa_hook_forgot_now(void);
 
 /**
- * toa_hook_defer() - what passes requests is of interest: see to it
- *
- * There is a listener with TCP_DEFER_ACCEPT, or a handshake was forgotten that is still under way.
+ * toa_hook_defer() - there is a listener with TCP_DEFER_ACCEPT: see to what passes its requests
  *
  * Context: any.
  */
@@ -401,6 +407,20 @@ static inline void toa_hook_defer(void)
 		toa_hook_defer_now();
 }
 
+/**
+ * toa_hook_forgot() - a handshake was forgotten that is still under way: see to its next SYN
+ *
+ * Context: any.
+ */
+static inline void toa_hook_forgot(void)
+{
+	if (READ_ONCE(toa_hook_forgot_at) != toa_seconds())
+		toa_hook_forgot_now();
+}
+
+#ifdef TOA_DEBUG
+void toa_hook_catch_up(void);
+#endif
 int toa_hook_init(void);
 void toa_hook_exit(void);
 unsigned long toa_hook_missed(void);

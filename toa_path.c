@@ -190,9 +190,8 @@ void toa_syn(const struct sock *listener, const struct sk_buff *skb)
 
 	if (!toa_syn_slots)
 		return;
-	/* A handshake that was forgotten may send its SYN again: it is to be seen then. */
 	if (read_segment(skb, &addrs) && keep(listener, skb, ntohl(tcp_hdr(skb)->seq), &addrs))
-		toa_hook_defer();
+		toa_hook_forgot();
 }
 
 /**

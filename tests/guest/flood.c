@@ -279,6 +279,69 @@ static void abandoned(const void *arg)
 	unload();
 }
 
+/* Is a SYN seen that comes again? Then the connection has the address of its option. */
+static bool seen_again(const struct server *s)
+{
+	struct conn c;
+	bool seen;
+	int fd;
+
+	server_conn(s, &c);
+	conn_syn(&c, NULL);
+	require(conn_synack(&c, NULL));
+	conn_syn(&c, both());
+	require(conn_synack(&c, NULL));
+	conn_ack(&c, NULL);
+	fd = server_accept(s, NULL);
+	require(fd >= 0);
+	seen = !strcmp(peer_of(fd), V4_TEXT);
+	reset(fd);
+	return seen;
+}
+
+static bool soon_seen_again(const struct server *s)
+{
+	int tries;
+
+	for (tries = 0; tries < 1000 && !seen_again(s); tries++)
+		usleep(10000);
+	return tries < 1000;
+}
+
+/*
+ * Where a handshake was forgotten that is under way, its SYN is seen when it comes again; until no
+ * such handshake can be left. With TCP_DEFER_ACCEPT it is seen for good.
+ */
+static void seen_while_needed(const void *arg)
+{
+	char ahead[16];
+	struct server s, victim;
+	int i;
+
+	(void)arg;
+	load("debug=0 syn_slots=32");
+	server_open(&victim, INET, 1);
+	server_open(&s, INET, 5);
+	check(!seen_again(&s));
+	for (i = 1; i <= 2; i++) {
+		flood(&victim, 100 * i, 100 * i + 31);
+		check(!seen_again(&s));
+		flood(&victim, 100 * i + 31, 100 * i + 33);
+		check(soon_seen_again(&s));
+		snprintf(ahead, sizeof(ahead), "%d", 1100 * i - 100);
+		write_file("/sys/module/toa/parameters/ahead", ahead);
+		check(seen_again(&s));
+		snprintf(ahead, sizeof(ahead), "%d", 1100 * i);
+		write_file("/sys/module/toa/parameters/ahead", ahead);
+		check_num(kept(), 0);
+		check(!seen_again(&s));
+	}
+	deferred_ready(NULL);
+	write_file("/sys/module/toa/parameters/ahead", "4000");
+	check(seen_again(&s));
+	unload();
+}
+
 /*
  * Reading while the table changes
  */
@@ -794,6 +857,7 @@ int main(int argc, char **argv)
 	test_add(spread, &kinds[0], "handshakes that hardly differ, IPv4");
 	test_add(spread, &kinds[1], "handshakes that hardly differ, IPv6");
 	test_add(abandoned, NULL, "abandoned handshakes are forgotten");
+	test_add(seen_while_needed, NULL, "a SYN that comes again is seen while it matters");
 	test_add(read_under_traffic, NULL, "the table read under traffic");
 	test_add(fields, NULL, "the fields of the table's lines");
 	test_add(many_entries, NULL, "very many entries");
