@@ -6,7 +6,13 @@
  *
  * Built without tracing of itself (see Kbuild).
  */
+#include "toa_ftrace.h"
+
+#include "toa_compat.h"
+#include "toa_drain.h"
+#include "toa_fault.h"
 #include "toa_path.h"
+#include "toa_symbol.h"
 
 #ifdef TOA_HAVE_FTRACE
 
@@ -179,7 +185,7 @@ static __always_inline void entries_end(void)
 static void __no_kmsan_checks on_destruct(unsigned long ip, unsigned long parent,
 					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_DESTRUCT);
+	toa_target_fire(TOA_HOOK_DESTRUCT);
 	entries_begin();
 	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
 	entries_end();
@@ -188,7 +194,7 @@ static void __no_kmsan_checks on_destruct(unsigned long ip, unsigned long parent
 static void __no_kmsan_checks on_disconnect(unsigned long ip, unsigned long parent,
 					    struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_DISCONNECT);
+	toa_target_fire(TOA_HOOK_DISCONNECT);
 	entries_begin();
 	toa_end((const struct sock *)toa_ftrace_arg(regs, 0));
 	entries_end();
@@ -225,7 +231,7 @@ static void __no_kmsan_checks on_late(unsigned long ip, unsigned long parent,
 	entries_end();
 }
 
-static void __no_kmsan_checks on_deferred(unsigned long ip, unsigned long parent,
+static void __no_kmsan_checks on_request(unsigned long ip, unsigned long parent,
 					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_check_req((const struct sock *)toa_ftrace_arg(regs, 0),
@@ -255,7 +261,7 @@ static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigne
 static void __no_kmsan_checks on_getname_v4(unsigned long ip, unsigned long parent,
 					    struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_GETNAME_V4);
+	toa_target_fire(TOA_HOOK_GETNAME_V4);
 	if (getname_wanted(regs, parent))
 		toa_ftrace_redirect(regs, (unsigned long)wrap_getname_v4);
 }
@@ -263,7 +269,7 @@ static void __no_kmsan_checks on_getname_v4(unsigned long ip, unsigned long pare
 static void __no_kmsan_checks on_getname_v6(unsigned long ip, unsigned long parent,
 					    struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_GETNAME_V6);
+	toa_target_fire(TOA_HOOK_GETNAME_V6);
 	if (getname_wanted(regs, parent))
 		toa_ftrace_redirect(regs, (unsigned long)wrap_getname_v6);
 }
@@ -303,7 +309,7 @@ static const struct {
 	[TOA_HOOK_CHILD_V6] = { on_child_v6, true },
 	[TOA_HOOK_MPTCP] = { on_mptcp, false },
 	[TOA_HOOK_LATE] = { on_late, false },
-	[TOA_HOOK_DEFERRED] = { on_deferred, false },
+	[TOA_HOOK_REQUEST] = { on_request, false },
 	[TOA_HOOK_SYN] = { on_syn, false },
 };
 
@@ -328,7 +334,7 @@ static void *original_of(enum toa_hook hook)
 		original = inet_csk(sock->sk)->icsk_af_ops->syn_recv_sock;
 	sock_release(sock);
 	snprintf(name, sizeof(name), "%ps", original);
-	return strcmp(name, toa_hook_symbol[hook]) ? ERR_PTR(-ENOENT) : original;
+	return strcmp(name, toa_target_symbol[hook]) ? ERR_PTR(-ENOENT) : original;
 }
 
 static int set_filter(enum toa_hook hook)
@@ -340,7 +346,7 @@ static int set_filter(enum toa_hook hook)
 
 	if (!handlers[hook].redirects) {
 		/* By name, ftrace would look at the names of all functions there are. */
-		err = toa_kprobe_address(toa_hook_symbol[hook], &address);
+		err = toa_symbol_address(toa_target_symbol[hook], &address);
 		if (err)
 			return err;
 		return address ? ftrace_set_filter_ip(ops, address, 0, 1) : -ENOENT;

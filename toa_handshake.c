@@ -10,7 +10,15 @@
  * How many slots a set should have: a flood of half as many SYNs as there are slots fills the whole
  * of one set in 7 if they have four, in 120 with sixteen, in 3,600 with thirty-two (Poisson).
  */
-#include "toa_internal.h"
+#include "toa_log.h"
+#include "toa_handshake.h"
+
+#include "toa_clock.h"
+#include "toa_compat.h"
+#include "toa_fault.h"
+#include "toa_net.h"
+#include "toa_param.h"
+#include "toa_stats.h"
 
 #include <linux/log2.h>
 #include <linux/mm.h>

@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Attaches the data path to kernel functions: chooses the mechanism for each hook, and sees that
- * it fires. Nothing else knows which mechanism a hook has.
+ * Attaches the data path to kernel functions, and chooses the mechanism for each hook. Nothing else
+ * knows which one a hook has.
  */
-#include "toa_internal.h"
+#include "toa_log.h"
+#include "toa_hook.h"
 
-#include <linux/in.h>
+#include "toa_compat.h"
+#include "toa_fault.h"
+#include "toa_ftrace.h"
+#include "toa_kprobe.h"
+#include "toa_param.h"
+#include "toa_path.h"
+#include "toa_symbol.h"
+#include "toa_target.h"
+
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
-#include <linux/socket.h>
+#include <linux/string.h>
 #include <linux/workqueue.h>
 
 enum {
 #ifdef TOA_DEBUG
-	DEFER_CHECK_SECONDS = 1,	/* tests do not wait for long */
+	REQUESTS_CHECK_SECONDS = 1,	/* tests do not wait for long */
 #else
-	DEFER_CHECK_SECONDS = 60,
+	REQUESTS_CHECK_SECONDS = 60,
 #endif
 };
 
@@ -24,25 +33,6 @@ enum mechanism {
 	KPROBE,
 	FTRACE,
 };
-
-const char *const toa_hook_symbol[TOA_HOOK_COUNT] = {
-	[TOA_HOOK_DESTRUCT] = "inet_sock_destruct",
-	[TOA_HOOK_DISCONNECT] = "tcp_disconnect",
-	[TOA_HOOK_DISCONNECT_MPTCP] = "mptcp_disconnect",
-	[TOA_HOOK_GETNAME_V4] = "inet_getname",
-	[TOA_HOOK_GETNAME_V6] = "inet6_getname",
-	[TOA_HOOK_CHILD_V4] = "tcp_v4_syn_recv_sock",
-	[TOA_HOOK_CHILD_V6] = "tcp_v6_syn_recv_sock",
-	[TOA_HOOK_MPTCP] = "mptcp_pm_new_connection",
-	[TOA_HOOK_LATE] = "tcp_rcv_established",
-	[TOA_HOOK_DEFERRED] = "tcp_check_req",
-	[TOA_HOOK_SYN] = "tcp_conn_request",
-	[TOA_HOOK_SYN_V4] = "tcp_v4_conn_request",
-	[TOA_HOOK_SYN_V6] = "tcp_v6_conn_request",
-};
-
-bool toa_hook_fired[TOA_HOOK_COUNT] __read_mostly;
-bool toa_hook_may_miss __read_mostly;
 
 static char *mode = "auto";
 module_param_named(hook, mode, charp, 0444);
@@ -95,7 +85,7 @@ static int attach(enum toa_hook hook, enum mechanism how)
 
 static void explain(enum toa_hook hook, int err)
 {
-	const char *symbol = toa_hook_symbol[hook];
+	const char *symbol = toa_target_symbol[hook];
 
 	switch (err) {
 	case -ENOMEM:
@@ -137,7 +127,7 @@ static void __init report_refused(void)
 	for (hook = 0; hook < TOA_HOOK_COUNT; hook++)
 		if (refused[hook])
 			pr_info("%s is taken, by a live patch or BPF? (error %d): hooked by a kprobe\n",
-				toa_hook_symbol[hook], refused[hook]);
+				toa_target_symbol[hook], refused[hook]);
 }
 
 static void detach(enum toa_hook hook)
@@ -223,65 +213,34 @@ static void late_end(void)
 }
 
 /*
- * tcp_check_req() is on the way of every connection, and of interest to few. Its hook is attached
- * when a SYN for a listener with TCP_DEFER_ACCEPT has come, for good; and when a handshake was
- * forgotten that is still under way, until none that was can be any more.
+ * tcp_check_req() is on the way of every connection, and of interest to few: its hook is attached
+ * while toa_path_wants_requests().
  */
 
-bool toa_hook_deferring __read_mostly;
+static void requests_work_fn(struct work_struct *work);
+static DECLARE_DELAYED_WORK(requests_work, requests_work_fn);
 
-/* When a handshake was forgotten, in toa_seconds(). */
-u32 toa_hook_forgot_at;
-
-static bool is_deferred_wanted(void)
+static void requests_work_fn(struct work_struct *work)
 {
-	return READ_ONCE(toa_hook_deferring) ||
-	       toa_seconds() - READ_ONCE(toa_hook_forgot_at) <= TOA_HANDSHAKE_MAX_AGE_SECONDS;
-}
+	int err;
 
-static void defer_work_fn(struct work_struct *work);
-static DECLARE_DELAYED_WORK(defer_work, defer_work_fn);
-
-static void defer_work_fn(struct work_struct *work)
-{
-	int err = 0;
-
-	if (!is_deferred_wanted()) {
-		detach(TOA_HOOK_DEFERRED);
+	if (!toa_path_wants_requests()) {
+		detach(TOA_HOOK_REQUEST);
 		return;
 	}
-	if (!attached[TOA_HOOK_DEFERRED])
-		err = attach_best(TOA_HOOK_DEFERRED);
-	if (err)
-		explain(TOA_HOOK_DEFERRED, err);
-	/* Memory may be there again, a live patch gone; or the hook is not needed any more. */
-	if (err || !READ_ONCE(toa_hook_deferring))
-		schedule_delayed_work(&defer_work, DEFER_CHECK_SECONDS * HZ);
+	if (!attached[TOA_HOOK_REQUEST]) {
+		err = attach_best(TOA_HOOK_REQUEST);
+		if (err)
+			explain(TOA_HOOK_REQUEST, err);
+	}
+	/* Memory may be there again, a live patch gone; or nothing of interest is left. */
+	schedule_delayed_work(&requests_work, REQUESTS_CHECK_SECONDS * HZ);
 }
 
-/**
- * toa_hook_defer_now() - toa_hook_defer(), for the first time
- *
- * Context: any.
- */
-void toa_hook_defer_now(void)
+/* Any context; of no consequence while the work waits for its next check. */
+static void want_requests(void)
 {
-	WRITE_ONCE(toa_hook_deferring, true);
-	/* Without slots there is nowhere to keep what such an ACK says. */
-	if (toa_syn_slots)
-		schedule_delayed_work(&defer_work, 0);
-}
-
-/**
- * toa_hook_forgot_now() - toa_hook_forgot(), for the first time in this second
- *
- * Context: any.
- */
-void toa_hook_forgot_now(void)
-{
-	WRITE_ONCE(toa_hook_forgot_at, toa_seconds());
-	/* Nothing happens while it waits for its next check. */
-	schedule_delayed_work(&defer_work, 0);
+	schedule_delayed_work(&requests_work, 0);
 }
 
 #ifdef TOA_DEBUG
@@ -293,68 +252,11 @@ void toa_hook_forgot_now(void)
 void toa_hook_catch_up(void)
 {
 	mutex_lock(&late_lock);
-	if (running && cancel_delayed_work_sync(&defer_work))
-		defer_work_fn(&defer_work.work);
+	if (running && cancel_delayed_work_sync(&requests_work))
+		requests_work_fn(&requests_work.work);
 	mutex_unlock(&late_lock);
 }
 #endif
-
-/*
- * Make one socket of a family pass the hooks that need no connection. Returns 0 or an error, which
- * is -EAFNOSUPPORT where the kernel lacks the family.
- */
-static int exercise(int family)
-{
-	struct sockaddr_storage addr;
-	struct socket *sock;
-	int err;
-
-	err = toa_fails() ? -ENOMEM : toa_sock_create_kern(family, &sock);
-	if (err)
-		return err;
-	/* Not connected: the first fails, the second changes nothing. */
-	toa_getpeername(sock, (void *)&addr);
-	addr.ss_family = AF_UNSPEC;
-	kernel_connect(sock, (void *)&addr, sizeof(addr), 0);
-	sock_release(sock);
-	return 0;
-}
-
-static bool must_have_fired(enum toa_hook hook, bool ipv6)
-{
-	switch (hook) {
-	case TOA_HOOK_DESTRUCT:
-	case TOA_HOOK_DISCONNECT:
-	case TOA_HOOK_GETNAME_V4:
-		return true;
-	case TOA_HOOK_GETNAME_V6:
-		return ipv6;
-	default:
-		return false;
-	}
-}
-
-/* A module whose hooks are dead must not pretend to work. */
-static int self_test(void)
-{
-	int err_v4 = exercise(AF_INET);
-	int err_v6 = exercise(AF_INET6);
-	enum toa_hook hook;
-
-	if (err_v4 || (err_v6 && err_v6 != -EAFNOSUPPORT)) {
-		pr_err("no socket to try the hooks on (error %d): is memory short?\n",
-		       err_v4 ?: err_v6);
-		return err_v4 ?: err_v6;
-	}
-	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
-		if (!must_have_fired(hook, !err_v6) || READ_ONCE(toa_hook_fired[hook]))
-			continue;
-		pr_err("the hook on %s does not fire: kprobes are switched off. Try: sysctl kernel.ftrace_enabled=1; echo 1 > /sys/kernel/debug/kprobes/enabled\n",
-		       toa_hook_symbol[hook]);
-		return -ENODEV;
-	}
-	return 0;
-}
 
 /**
  * toa_hook_missed() - how often a hook was not run though its function was called
@@ -409,19 +311,19 @@ int __init toa_hook_init(void)
 		pr_err("hook=%s: must be auto, ftrace or kprobe\n", mode);
 		return -EINVAL;
 	}
-	err = toa_path_init();
+	err = toa_path_init(want_requests);
 	/*
 	 * Before 6.1, where there is no such function, an MPTCP socket gets its addresses after the
 	 * hook, which in 5.10 has other arguments.
 	 */
 	if (!err)
-		err = toa_kprobe_address("mptcp_sk_clone_init", &mptcp);
+		err = toa_symbol_address("mptcp_sk_clone_init", &mptcp);
 	if (err) {
 		pr_err("no memory to look for the kernel's functions\n");
 		return err;
 	}
 	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
-		if (is_replaced(hook) || hook == TOA_HOOK_DEFERRED || hook == TOA_HOOK_LATE ||
+		if (is_replaced(hook) || hook == TOA_HOOK_REQUEST || hook == TOA_HOOK_LATE ||
 		    (is_mptcp(hook) && !mptcp))
 			continue;
 		err = attach_best(hook);
@@ -436,11 +338,11 @@ int __init toa_hook_init(void)
 			goto fail;
 		}
 		if (is_end(hook) && attached[hook] == KPROBE)
-			toa_hook_may_miss = true;
+			toa_path_may_miss = true;
 	}
 	if (!ipv6)
 		pr_info("this kernel has no IPv6, or it is a module that is not loaded yet: IPv4 only\n");
-	err = self_test();
+	err = toa_target_test();
 	if (!err)
 		err = late_begin();
 	if (err)
@@ -467,12 +369,12 @@ void toa_hook_exit(void)
 
 	late_end();
 	while (hook-- > 0) {
-		if (hook == TOA_HOOK_DEFERRED)
-			cancel_delayed_work_sync(&defer_work);
+		if (hook == TOA_HOOK_REQUEST)
+			cancel_delayed_work_sync(&requests_work);
 		ftrace |= attached[hook] == FTRACE;
 		detach(hook);
 		if (toa_kprobe_missed(hook))
-			pr_info("the hook on %s was missed %lu times\n", toa_hook_symbol[hook],
+			pr_info("the hook on %s was missed %lu times\n", toa_target_symbol[hook],
 				toa_kprobe_missed(hook));
 	}
 	if (ftrace)

@@ -6,7 +6,12 @@
  * Handlers run with preemption off. A probe is not run while another one's handler is running on
  * that CPU, and a return probe not when all its instances are in use: both are counted as missed.
  */
+#include "toa_kprobe.h"
+
+#include "toa_compat.h"
 #include "toa_path.h"
+
+#include <linux/kprobes.h>
 
 enum {
 	/* Threads that may sleep in getpeername(), each waiting for its socket's lock. */
@@ -31,14 +36,14 @@ struct child_call {
 
 static int on_destruct(struct kprobe *kp, struct pt_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_DESTRUCT);
+	toa_target_fire(TOA_HOOK_DESTRUCT);
 	toa_end((const struct sock *)toa_regs_arg(regs, 0));
 	return 0;
 }
 
 static int on_disconnect(struct kprobe *kp, struct pt_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_DISCONNECT);
+	toa_target_fire(TOA_HOOK_DISCONNECT);
 	toa_end((const struct sock *)toa_regs_arg(regs, 0));
 	return 0;
 }
@@ -66,7 +71,7 @@ static int on_late(struct kprobe *kp, struct pt_regs *regs)
 	return 0;
 }
 
-static int on_deferred(struct kprobe *kp, struct pt_regs *regs)
+static int on_request(struct kprobe *kp, struct pt_regs *regs)
 {
 	toa_check_req((const struct sock *)toa_regs_arg(regs, 0),
 		      (const struct sk_buff *)toa_regs_arg(regs, 1),
@@ -109,13 +114,13 @@ static int getname_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 static int getname_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_GETNAME_V4);
+	toa_target_fire(TOA_HOOK_GETNAME_V4);
 	return getname_call(ri, regs);
 }
 
 static int getname_call_v6(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	toa_hook_fire(TOA_HOOK_GETNAME_V6);
+	toa_target_fire(TOA_HOOK_GETNAME_V6);
 	return getname_call(ri, regs);
 }
 
@@ -196,7 +201,7 @@ static const struct {
 	},
 	[TOA_HOOK_MPTCP] = { .entry = on_mptcp },
 	[TOA_HOOK_LATE] = { .entry = on_late },
-	[TOA_HOOK_DEFERRED] = { .entry = on_deferred },
+	[TOA_HOOK_REQUEST] = { .entry = on_request },
 	[TOA_HOOK_SYN] = { .entry = on_syn },
 	[TOA_HOOK_SYN_V4] = { .entry = on_syn_old },
 	[TOA_HOOK_SYN_V6] = { .entry = on_syn_old },
@@ -222,7 +227,7 @@ int toa_kprobe_attach(enum toa_hook hook)
 
 	memset(rp, 0, sizeof(*rp));
 	missed_before[hook] = missed;
-	rp->kp.symbol_name = toa_hook_symbol[hook];
+	rp->kp.symbol_name = toa_target_symbol[hook];
 	rp->kp.offset = TOA_KPROBE_OFFSET;
 	if (handlers[hook].entry) {
 		rp->kp.pre_handler = handlers[hook].entry;
@@ -261,24 +266,4 @@ void toa_kprobe_detach(enum toa_hook hook)
 unsigned long toa_kprobe_missed(enum toa_hook hook)
 {
 	return missed_before[hook] + probes[hook].kp.nmissed + probes[hook].nmissed;
-}
-
-/**
- * toa_kprobe_address() - find a function of the kernel
- * @symbol:  its name
- * @address: where its first instruction can be probed, or 0 if there is no such function
- *
- * Context: process.
- * Return: 0, or -ENOMEM: it is not known.
- */
-int toa_kprobe_address(const char *symbol, unsigned long *address)
-{
-	/* It shall not fire; so it works where ftrace, which a probe may need, is switched off. */
-	struct kprobe kp = { .symbol_name = symbol, .flags = KPROBE_FLAG_DISABLED };
-	int err = toa_fails() ? -ENOMEM : register_kprobe(&kp);
-
-	*address = err ? 0 : (unsigned long)kp.addr;
-	if (!err)
-		unregister_kprobe(&kp);
-	return err == -ENOMEM ? err : 0;
 }

@@ -2,31 +2,22 @@
 /*
  * Init and exit: the order in which the rooms of the module open and close.
  */
-#include "toa_internal.h"
+#include "toa_log.h"
 
-#include <linux/delay.h>
-#include <linux/kallsyms.h>
+#include "toa_handshake.h"
+#include "toa_hook.h"
+#include "toa_nat64.h"
+#include "toa_proc.h"
+#include "toa_stats.h"
+#include "toa_symbol.h"
+#include "toa_table.h"
+#include "toa_trust.h"
+
+#include <linux/init.h>
+#include <linux/module.h>
 #include <linux/namei.h>
 
 #define TOA_VERSION "1.0.0"
-
-/**
- * toa_other_module() - name another TOA module, for the line that says what is in the way
- *
- * Those of all vendors descend from one, and have a function of its name.
- *
- * Context: process.
- * Return: " (function [module])", or an empty string.
- */
-const char * __init toa_other_module(void)
-{
-	static char name[KSYM_SYMBOL_LEN + 4] __initdata;
-	unsigned long address;
-
-	if (!toa_kprobe_address("inet_getname_toa", &address) && address)
-		snprintf(name, sizeof(name), " (%ps)", (void *)address);
-	return name;
-}
 
 /* Creating a /proc file twice is a warning with a stack trace; look before. */
 static int __init check_alone(void)
@@ -37,7 +28,7 @@ static int __init check_alone(void)
 		return 0;
 	path_put(&path);
 	pr_err("/proc/net/toa_stats exists: another TOA module is loaded%s. Unload it first\n",
-	       toa_other_module());
+	       toa_symbol_other_toa());
 	return -EEXIST;
 }
 
@@ -54,10 +45,13 @@ static int __init toa_init(void)
 	err = toa_table_init();
 	if (err)
 		goto no_table;
+	err = toa_proc_init();
+	if (err)
+		goto no_proc;
 	err = toa_hook_init();
 	if (err)
 		goto no_hook;
-	err = toa_stats_init();
+	err = toa_stats_init(toa_hook_missed);
 	if (err)
 		goto no_stats;
 	/* Last, so that nobody is answered before all is there. */
@@ -74,46 +68,12 @@ no_nat64:
 no_stats:
 	toa_hook_exit();
 no_hook:
+	toa_proc_exit();
+no_proc:
 	toa_table_exit();
 no_table:
 	toa_handshake_exit();
 	return err;
-}
-
-static long sum_of(const long __percpu *counts)
-{
-	long sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(*per_cpu_ptr(counts, cpu));
-	return sum;
-}
-
-/**
- * toa_drain() - wait until all calls under way have returned
- * @inside: how many, on each CPU; one may end on another CPU than it began on: only the sum counts
- * @calls:  what is called, for the log
- *
- * Nobody begins one any more. A call that was begun is counted already, or is on its way to that
- * without having slept: the first wait ends when all those are counted. Then the counted ones
- * leave, and the second wait covers their way from the count to the return.
- *
- * Context: process, sleeps.
- */
-void toa_drain(const long __percpu *inside, const char *calls)
-{
-	unsigned int ms = 0;
-	long sum;
-
-	toa_synchronize();
-	while ((sum = sum_of(inside))) {
-		msleep(20);
-		ms += 20;
-		if (ms % 10000 == 0)
-			pr_info("waiting for %ld calls of %s to return\n", sum, calls);
-	}
-	toa_synchronize();
 }
 
 static void __exit toa_exit(void)
@@ -121,6 +81,7 @@ static void __exit toa_exit(void)
 	toa_nat64_exit();
 	toa_stats_exit();
 	toa_hook_exit();
+	toa_proc_exit();
 	toa_table_exit();
 	toa_handshake_exit();
 	pr_info("TOA unloaded\n");

@@ -3,8 +3,18 @@
  * The getsockopts, for applications that want to know what getpeername does not show: the IPv6
  * client behind a NAT64 balancer where the socket is an AF_INET one, and the balancer itself.
  */
-#include "toa_internal.h"
+#include "toa_log.h"
+#include "toa_nat64.h"
+
 #include "toa.h"
+#include "toa_compat.h"
+#include "toa_drain.h"
+#include "toa_fault.h"
+#include "toa_param.h"
+#include "toa_path.h"
+#include "toa_stats.h"
+#include "toa_symbol.h"
+#include "toa_table.h"
 #include "toa_trace.h"
 
 #include <linux/netfilter.h>
@@ -225,7 +235,7 @@ int __init toa_nat64_init(void)
 
 	if (err == -EBUSY)
 		pr_err("getsockopt number %d or %d is taken, by another TOA module%s? Unload it first\n",
-		       TOA_SO_GET_LOOKUP, TOA_SO_GET_PEER, toa_other_module());
+		       TOA_SO_GET_LOOKUP, TOA_SO_GET_PEER, toa_symbol_other_toa());
 	else if (err)
 		pr_err("cannot register getsockopt numbers %d and %d (error %d)\n",
 		       TOA_SO_GET_LOOKUP, TOA_SO_GET_PEER, err);

@@ -6,7 +6,11 @@
  *
  * The initial namespace never ends, is no tenant's, and is not counted.
  */
-#include "toa_internal.h"
+#include "toa_net.h"
+
+#include "toa_compat.h"
+#include "toa_fault.h"
+#include "toa_param.h"
 
 #include <linux/list.h>
 #include <linux/mutex.h>

@@ -3,8 +3,11 @@
  * The parameters: their values, what is checked, and what modinfo says of them. (`trusted` is in
  * toa_trust.c, `hook` and `late` are in toa_hook.c: setting these does more than storing a value.)
  */
-#include "toa_internal.h"
+#include "toa_log.h"
+#include "toa_param.h"
+
 #include "toa.h"
+#include "toa_compat.h"
 
 #include <linux/moduleparam.h>
 #include <linux/string.h>

@@ -5,9 +5,17 @@
  * SYN -> child socket -> getpeername, accept -> end. Nothing here changes what the kernel does, but
  * for the answer that getpeername gives.
  */
+#include "toa_log.h"
 #include "toa_path.h"
+
 #include "toa.h"
+#include "toa_clock.h"
+#include "toa_compat.h"
+#include "toa_param.h"
+#include "toa_stats.h"
+#include "toa_symbol.h"
 #include "toa_trace.h"
+#include "toa_trust.h"
 
 #include <linux/bitops.h>
 #include <linux/in.h>
@@ -179,6 +187,53 @@ static __always_inline bool keep(const struct sock *listener, const struct sk_bu
 	return addrs->have && toa_handshake_put(&flow, addrs);
 }
 
+/*
+ * What passes requests, at tcp_check_req(), is of interest for good when a SYN for a listener with
+ * TCP_DEFER_ACCEPT has come; and when a handshake was forgotten that is still under way, until none
+ * that was can be any more: its SYN may come again.
+ */
+
+bool toa_path_deferring __read_mostly;
+
+/* When a handshake was forgotten, in toa_seconds(). */
+static u32 forgot_at;
+
+static void (*want_requests)(void) __read_mostly;
+
+/**
+ * toa_path_wants_requests() - shall toa_check_req() be called?
+ *
+ * Context: any.
+ */
+bool toa_path_wants_requests(void)
+{
+	return READ_ONCE(toa_path_deferring) ||
+	       toa_seconds() - READ_ONCE(forgot_at) <= TOA_HANDSHAKE_MAX_AGE_SECONDS;
+}
+
+/**
+ * toa_path_defer() - the first SYN for a listener with TCP_DEFER_ACCEPT has come
+ *
+ * Context: any.
+ */
+void toa_path_defer(void)
+{
+	WRITE_ONCE(toa_path_deferring, true);
+	/* Without slots there is nowhere to keep what an ACK says. */
+	if (toa_syn_slots)
+		want_requests();
+}
+
+static void handshake_forgotten(void)
+{
+	const u32 now = toa_seconds();
+
+	if (READ_ONCE(forgot_at) == now)
+		return;
+	WRITE_ONCE(forgot_at, now);
+	want_requests();
+}
+
 /**
  * toa_syn() - at the entry of tcp_conn_request(): a SYN for a listener, with syncookies too
  * @listener: the socket
@@ -191,7 +246,7 @@ void toa_syn(const struct sock *listener, const struct sk_buff *skb)
 	if (!toa_syn_slots)
 		return;
 	if (read_segment(skb, &addrs) && keep(listener, skb, ntohl(tcp_hdr(skb)->seq), &addrs))
-		toa_hook_forgot();
+		handshake_forgotten();
 }
 
 /**
@@ -225,6 +280,8 @@ void toa_syn_again(const struct sock *listener, const struct sk_buff *skb)
  * one, whose business it is; but some vendors' kernels call a part of that one instead.
  */
 bool toa_v4_bypassed __read_mostly;
+
+bool toa_path_may_miss __read_mostly;
 
 /**
  * toa_child_none() - count a connection that carried no address
@@ -409,7 +466,7 @@ void toa_mptcp(const struct sock *msk, const struct sock *subflow)
 
 	if (toa_table_find(subflow, &addrs))
 		toa_table_insert(msk, ipv4, &addrs);
-	else if (toa_hook_may_miss)
+	else if (toa_path_may_miss)
 		toa_table_remove(msk);
 }
 
@@ -512,15 +569,17 @@ void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret)
 
 /**
  * toa_path_init() - learn how this kernel's functions call each other
+ * @want: called, in any context, when toa_path_wants_requests() becomes true; and maybe more often
  *
  * Context: process, before the hooks are attached.
  * Return: 0 or -ENOMEM.
  */
-int __init toa_path_init(void)
+int __init toa_path_init(void (*want)(void))
 {
 	unsigned long address;
-	int err = toa_kprobe_address("__tcp_v4_syn_recv_sock", &address);
+	int err = toa_symbol_address("__tcp_v4_syn_recv_sock", &address);
 
+	want_requests = want;
 	toa_v4_bypassed = address;
 	return err;
 }

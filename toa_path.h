@@ -9,7 +9,11 @@
 #ifndef TOA_PATH_H
 #define TOA_PATH_H
 
-#include "toa_internal.h"
+#include "toa_compat.h"
+#include "toa_fault.h"
+#include "toa_handshake.h"
+#include "toa_option.h"
+#include "toa_table.h"
 
 #include <linux/if_ether.h>
 #include <linux/ip.h>
@@ -27,6 +31,18 @@ void toa_child(const struct sock *listener, const struct sk_buff *skb,
 void toa_child_none(const struct sk_buff *skb);
 bool toa_getname_begin(const struct sock *sk);
 void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret);
+bool toa_shows_v6(const struct sock *sk, const struct toa_addrs *addrs);
+bool toa_path_wants_requests(void);
+void toa_path_defer(void);
+int toa_path_init(void (*want)(void));
+
+extern bool toa_path_deferring;
+
+/*
+ * Set by who attaches the hooks: the end of a connection can go unnoticed, and leave a stale entry
+ * under an address that will be another socket's.
+ */
+extern bool toa_path_may_miss;
 
 /* An IPv4 segment for an AF_INET6 listener is the business of the IPv6 function: see toa_path.c. */
 extern bool toa_v4_bypassed;
@@ -101,8 +117,9 @@ static inline bool toa_syn_wanted(const struct sock *listener, const struct sk_b
 	const struct tcphdr *th = tcp_hdr(skb);
 
 	/* The option may come in the ACK only. */
-	if (unlikely(inet_csk(listener)->icsk_accept_queue.rskq_defer_accept))
-		toa_hook_defer();
+	if (unlikely(inet_csk(listener)->icsk_accept_queue.rskq_defer_accept) &&
+	    !READ_ONCE(toa_path_deferring))
+		toa_path_defer();
 	return th->doff * 4 - sizeof(*th) > toa_usual_options(th);
 }
 
@@ -134,7 +151,7 @@ static inline bool toa_child_wanted(const struct sk_buff *skb, const struct requ
 
 	/* No options but those that nearly every segment has, and nothing kept from a SYN. */
 	if (th->doff * 4 - sizeof(*th) <= toa_usual_options(th) &&
-	    toa_handshake_misses(tcp_rsk(req)->rcv_isn) && !toa_hook_may_miss) {
+	    toa_handshake_misses(tcp_rsk(req)->rcv_isn) && !toa_path_may_miss) {
 		/* What its SYN said may be gone because another CPU has made the connection. */
 		smp_rmb();
 		if (!toa_req_taken(req))

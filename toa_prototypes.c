@@ -6,7 +6,7 @@
  * Beside each form stands where it was seen. A new one can be added if what the hooks take
  * (toa_kprobe.c, toa_ftrace.c) still stands in the same places.
  */
-#include "toa_internal.h"
+#include "toa_compat.h"
 
 #include <net/inet_common.h>
 

@@ -5,12 +5,23 @@
  * The file shows the whole host, in the initial network namespace only. Its layout is a contract
  * with existing monitoring.
  */
-#include "toa_internal.h"
+#include "toa_log.h"
+#include "toa_stats.h"
+
+#include "toa_compat.h"
+#include "toa_drain.h"
+#include "toa_fault.h"
 
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+#include <net/net_namespace.h>
 
 DEFINE_PER_CPU(struct toa_stats, toa_stats);
+
+/* How often a hook was not run. */
+static unsigned long (*probe_missed)(void);
 
 static const char *const stat_name[TOA_STAT_COUNT] = {
 	[TOA_STAT_SYN_RECV_TOA] = "syn_recv_sock_toa",
@@ -75,7 +86,7 @@ static int stats_show(struct seq_file *seq, void *v)
 				offline += stat_of(cpu, stat);
 		show_row(seq, stat_name[stat], offline, stat);
 	}
-	show_row(seq, "toa_probe_missed", toa_hook_missed(), TOA_STAT_COUNT);
+	show_row(seq, "toa_probe_missed", probe_missed(), TOA_STAT_COUNT);
 	cpus_read_unlock();
 	return 0;
 }
@@ -85,42 +96,20 @@ static int stats_open(struct inode *inode, struct file *file)
 	return single_open(file, stats_show, NULL);
 }
 
-/**
- * toa_seq_read() - seq_read(), which may wait for the reader's memory for ever
- * @file: one of the module's files in /proc
- * @user: where to, in the reader's memory
- * @size: how much fits there
- * @pos:  from where on
- *
- * Whoever takes a file out of /proc waits for its readers. So a reader keeps the module in use:
- * rmmod says so, instead of waiting.
- *
- * Context: process, may sleep.
- * Return: how much was read, or an error: -EIO, as of a file that is gone, while the module goes.
- */
-ssize_t toa_seq_read(struct file *file, char __user *user, size_t size, loff_t *pos)
-{
-	ssize_t n;
-
-	if (!try_module_get(THIS_MODULE))
-		return -EIO;
-	n = seq_read(file, user, size, pos);
-	module_put(THIS_MODULE);
-	return n;
-}
-
 TOA_PROC_SEQ_OPS(stats_ops, stats_open, toa_seq_read, single_release);
 
 /**
  * toa_stats_init() - create /proc/net/toa_stats
+ * @missed: what to ask how often a hook was not run
  *
  * Mode 0444: the counters name nobody.
  *
  * Context: process.
  * Return: 0 or -ENOMEM.
  */
-int __init toa_stats_init(void)
+int __init toa_stats_init(unsigned long (*missed)(void))
 {
+	probe_missed = missed;
 	if (!toa_fails() && proc_create("toa_stats", 0444, init_net.proc_net, &stats_ops))
 		return 0;
 	pr_err("cannot create /proc/net/toa_stats: is memory short?\n");

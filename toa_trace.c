@@ -2,7 +2,7 @@
 /*
  * The bodies of the tracepoints that toa_trace.h declares.
  */
-#include "toa_internal.h"
+#include "toa_compat.h"
 
 #include <linux/if_ether.h>
 

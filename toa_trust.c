@@ -7,7 +7,11 @@
  * of BPF is not for modules, the one of the routing tables is bound to them, and neither is on all
  * versions.) A new list replaces the old one as a whole.
  */
-#include "toa_internal.h"
+#include "toa_log.h"
+#include "toa_trust.h"
+
+#include "toa_compat.h"
+#include "toa_fault.h"
 
 #include <linux/ctype.h>
 #include <linux/err.h>

@@ -47,10 +47,10 @@ info() {
 apart() {
 	objdump -t "$(cat "$tmp/ko")" | perl -ane '
 		BEGIN {
-			%alone = map { $_ => 1 } qw(entries locks pool toa_handshake_kept);
-			%read = map { $_ => 1 } qw(cache hash_key set_count set_slots sets toa_debug
-				toa_hash_factor toa_hash_seed toa_option_rules toa_segments toa_syn_slots
-				toa_table toa_table_max toa_trust);
+			%alone = map { $_ => 1 } qw(locks pool toa_entry_count toa_handshake_kept);
+			%read = map { $_ => 1 } qw(cache hash_key many many_work set_count set_slots sets
+				toa_debug toa_hash_factor toa_hash_seed toa_option_rules toa_segments
+				toa_syn_slots toa_table toa_table_max toa_trust);
 			%missing = (%alone, %read);
 		}
 		my ($section, $size, $name) = @F[-3 .. -1];
@@ -218,7 +218,7 @@ dialect() {
 		case $name in
 		'' | '#'*) continue ;;
 		esac
-		printf '#include "toa_internal.h"\n%b\n' "$code" >"$tmp/src/plant-$name.c"
+		printf '#include "toa_compat.h"\n%b\n' "$code" >"$tmp/src/plant-$name.c"
 		objects="$objects plant-$name.o"
 	done <tests/dialect.list
 	sed -i "s/^toa-y := /&$objects /" "$tmp/src/Kbuild"
