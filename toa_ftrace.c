@@ -221,13 +221,9 @@ static void __no_kmsan_checks on_mptcp(unsigned long ip, unsigned long parent,
 static void __no_kmsan_checks on_late(unsigned long ip, unsigned long parent,
 				      struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
-	const struct sock *sk = (const struct sock *)toa_ftrace_arg(regs, 0);
-	const struct sk_buff *skb = (const struct sk_buff *)toa_ftrace_arg(regs, 1);
-
-	if (!toa_late_wanted(sk, skb))
-		return;
 	entries_begin();
-	toa_late(sk, skb);
+	toa_late((const struct sock *)toa_ftrace_arg(regs, 0),
+		 (const struct sk_buff *)toa_ftrace_arg(regs, 1));
 	entries_end();
 }
 
@@ -242,11 +238,8 @@ static void __no_kmsan_checks on_request(unsigned long ip, unsigned long parent,
 static void __no_kmsan_checks on_syn(unsigned long ip, unsigned long parent,
 				     struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
-	const struct sock *listener = (const struct sock *)toa_ftrace_arg(regs, 2);
-	const struct sk_buff *skb = (const struct sk_buff *)toa_ftrace_arg(regs, 3);
-
-	if (toa_syn_wanted(listener, skb))
-		toa_syn(listener, skb);
+	toa_syn((const struct sock *)toa_ftrace_arg(regs, 2),
+		(const struct sk_buff *)toa_ftrace_arg(regs, 3));
 }
 
 static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigned long parent)

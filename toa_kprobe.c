@@ -63,11 +63,8 @@ static int on_mptcp(struct kprobe *kp, struct pt_regs *regs)
 
 static int on_late(struct kprobe *kp, struct pt_regs *regs)
 {
-	const struct sock *sk = (const struct sock *)toa_regs_arg(regs, 0);
-	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 1);
-
-	if (toa_late_wanted(sk, skb))
-		toa_late(sk, skb);
+	toa_late((const struct sock *)toa_regs_arg(regs, 0),
+		 (const struct sk_buff *)toa_regs_arg(regs, 1));
 	return 0;
 }
 
@@ -81,21 +78,15 @@ static int on_request(struct kprobe *kp, struct pt_regs *regs)
 
 static int on_syn(struct kprobe *kp, struct pt_regs *regs)
 {
-	const struct sock *listener = (const struct sock *)toa_regs_arg(regs, 2);
-	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 3);
-
-	if (toa_syn_wanted(listener, skb))
-		toa_syn(listener, skb);
+	toa_syn((const struct sock *)toa_regs_arg(regs, 2),
+		(const struct sk_buff *)toa_regs_arg(regs, 3));
 	return 0;
 }
 
 static int on_syn_old(struct kprobe *kp, struct pt_regs *regs)
 {
-	const struct sock *listener = (const struct sock *)toa_regs_arg(regs, 0);
-	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 1);
-
-	if (toa_syn_wanted(listener, skb))
-		toa_syn(listener, skb);
+	toa_syn((const struct sock *)toa_regs_arg(regs, 0),
+		(const struct sk_buff *)toa_regs_arg(regs, 1));
 	return 0;
 }
 

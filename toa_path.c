@@ -235,11 +235,11 @@ static void handshake_forgotten(void)
 }
 
 /**
- * toa_syn() - at the entry of tcp_conn_request(): a SYN for a listener, with syncookies too
+ * toa_syn_options() - keep what the options of a SYN say
  * @listener: the socket
  * @skb:      the SYN
  */
-void toa_syn(const struct sock *listener, const struct sk_buff *skb)
+void toa_syn_options(const struct sock *listener, const struct sk_buff *skb)
 {
 	struct toa_addrs addrs __uninitialized;
 
@@ -432,7 +432,7 @@ static bool in_window(const struct tcp_sock *tp, const struct sk_buff *skb)
 }
 
 /**
- * toa_late() - if toa_late_wanted(): the connection's first option may come now
+ * toa_late_options() - the connection's first option may come now
  * @sk:  the socket, locked by the caller
  * @skb: the segment
  *
@@ -440,7 +440,7 @@ static bool in_window(const struct tcp_sock *tp, const struct sk_buff *skb)
  * Only while nothing that the server sent has been acknowledged: whatever is said later is the
  * client's word.
  */
-void toa_late(const struct sock *sk, const struct sk_buff *skb)
+void toa_late_options(const struct sock *sk, const struct sk_buff *skb)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 	struct toa_addrs addrs __uninitialized;

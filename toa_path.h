@@ -23,9 +23,9 @@
 void toa_syn_again(const struct sock *listener, const struct sk_buff *skb);
 void toa_deferred_ack(const struct sock *listener, const struct sk_buff *skb,
 		      const struct request_sock *req);
-void toa_late(const struct sock *sk, const struct sk_buff *skb);
+void toa_late_options(const struct sock *sk, const struct sk_buff *skb);
 void toa_mptcp(const struct sock *msk, const struct sock *subflow);
-void toa_syn(const struct sock *listener, const struct sk_buff *skb);
+void toa_syn_options(const struct sock *listener, const struct sk_buff *skb);
 void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	       const struct request_sock *req, const struct sock *child, const bool *own_req);
 void toa_child_none(const struct sk_buff *skb);
@@ -106,13 +106,13 @@ static inline unsigned int toa_usual_options(const struct tcphdr *th)
 }
 
 /**
- * toa_syn_wanted() - at the entry of tcp_conn_request(): is there anything to do?
+ * toa_syn() - at the entry of tcp_conn_request(): a SYN for a listener, with syncookies too
  * @listener: the socket
  * @skb:      the SYN
  *
- * Return: false if it has no options but those that nearly every SYN has.
+ * Most have no options but those that nearly every SYN has.
  */
-static inline bool toa_syn_wanted(const struct sock *listener, const struct sk_buff *skb)
+static inline void toa_syn(const struct sock *listener, const struct sk_buff *skb)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 
@@ -120,22 +120,24 @@ static inline bool toa_syn_wanted(const struct sock *listener, const struct sk_b
 	if (unlikely(inet_csk(listener)->icsk_accept_queue.rskq_defer_accept) &&
 	    !READ_ONCE(toa_path_deferring))
 		toa_path_defer();
-	return th->doff * 4 - sizeof(*th) > toa_usual_options(th);
+	if (th->doff * 4 - sizeof(*th) > toa_usual_options(th))
+		toa_syn_options(listener, skb);
 }
 
 /**
- * toa_late_wanted() - at the entry of tcp_rcv_established(): is there anything to do?
- * @sk:  the socket
- * @skb: a segment that came for it
+ * toa_late() - at the entry of tcp_rcv_established(): a segment for a connection
+ * @sk:  the socket, locked by the caller
+ * @skb: the segment
  *
- * Return: false if it has no options but timestamps, or the server has been heard already.
+ * Most have no options but timestamps, or the server has been heard already.
  */
-static inline bool toa_late_wanted(const struct sock *sk, const struct sk_buff *skb)
+static inline void toa_late(const struct sock *sk, const struct sk_buff *skb)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 
-	return th->doff * 4 - sizeof(*th) > toa_usual_options(th) &&
-	       toa_bytes_acked(tcp_sk(sk)) == 0;
+	if (th->doff * 4 - sizeof(*th) > toa_usual_options(th) &&
+	    toa_bytes_acked(tcp_sk(sk)) == 0)
+		toa_late_options(sk, skb);
 }
 
 /**
