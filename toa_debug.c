@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For tests, in DEBUG builds only: parameters that drive the rooms below. Entries without connections,
- * time that passes at once, and how many handshakes are kept.
+ * For tests, in DEBUG builds only: parameters that drive the rooms below. Entries without
+ * connections, time that passes at once, and how many handshakes are kept.
  */
 #include "toa_fault.h"
 #include "toa_handshake.h"

@@ -31,7 +31,7 @@ struct toa_tuple {
 
 /**
  * struct toa_entry - what is kept of a connection
- * @next:      the next one of its chain in the table, or the chain's end mark; readers always follow it
+ * @next:      the next one of its chain, or the chain's end mark; readers always follow it
  * @sk:        its socket; NULL: not in the table
  * @free_next: not in use: the next free one; equals no socket's address
  * @net:       toa_net_id() of its namespace

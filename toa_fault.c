@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For tests, in DEBUG builds only: faults on demand, ends that go unnoticed, a clock that is ahead, and
- * a reader that can be held.
+ * For tests, in DEBUG builds only: faults on demand, ends that go unnoticed, a clock that is ahead,
+ * and a reader that can be held.
  */
 #include "toa_fault.h"
 

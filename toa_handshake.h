@@ -24,7 +24,7 @@ struct toa_flow {
 };
 
 enum {
-	/* How many counters there are: handshakes whose initial sequence numbers end alike share one. */
+	/* How many counters there are: numbers that end alike share one. */
 	TOA_HANDSHAKE_ENDINGS = 4096,
 	/* Requests that are answered 13 times live for 967 s; five times, by default, 63 s. */
 	TOA_HANDSHAKE_MAX_AGE_SECONDS = 1024,
