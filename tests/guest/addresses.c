@@ -46,8 +46,7 @@ static void claim(const void *arg)
 		check_moved(&before, "syn_recv_sock_toa", 1, "ip6_address_alloc", t->v6);
 	else
 		check_moved(&before, "syn_recv_sock_no_toa", 1, "toa_invalid", 1);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, t->allowed && !t->v6 ? text(t, 4321) : NULL,
 		  t->allowed && t->v6 ? text(t, 4321) : NULL);
 	check(data_flows(&c, fd));
@@ -90,8 +89,7 @@ static void beside(const void *arg)
 		check_moved(&before, "syn_recv_sock_toa", counts, "syn_recv_sock_no_toa", !counts,
 			    "toa_invalid", both || t->refuse_first,
 			    "toa_disagree", !both, "ip6_address_alloc", counts && v6);
-		fd = server_accept(&s, NULL);
-		require(fd >= 0);
+		fd = server_accepted(&s);
 		check_has(&s, &c, fd, counts ? v4 : NULL, counts ? v6 : NULL);
 		reset(fd);
 		check(stats_balanced());
@@ -115,8 +113,7 @@ static void refused_later(const void *arg)
 	require(conn_open(&c, v6 ? v6_opt("2001:db8::77", 8765) : v4_opt("198.51.100.7", 4321),
 			  t->refuse_first ? v4_opt("127.0.0.1", 1) : v6_opt("::1", 1)));
 	check_moved(&before, "syn_recv_sock_no_toa", 1, "toa_invalid", 1, "toa_disagree", 1);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, NULL, NULL);
 	check(data_flows(&c, fd));
 	/* And the other way round: what was refused before counts for nothing. */
@@ -125,8 +122,7 @@ static void refused_later(const void *arg)
 	require(conn_open(&c, t->refuse_first ? v4_opt("127.0.0.1", 1) : v6_opt("::1", 1),
 			  v6 ? v6_opt("2001:db8::77", 8765) : v4_opt("198.51.100.7", 4321)));
 	check_moved(&before, "syn_recv_sock_toa", 1, "toa_invalid", 1, "ip6_address_alloc", v6);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, v6 ? NULL : "198.51.100.7:4321", v6 ? "[2001:db8::77]:8765" : NULL);
 }
 

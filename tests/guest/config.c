@@ -495,8 +495,7 @@ static void check_kinds(const char *name)
 		return;
 	}
 	require(conn_open(&c, NULL, &o));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, v4, v6);
 }
 
@@ -644,16 +643,13 @@ static void connections_stay(const void *arg)
 	defaults();
 	server_open(&s, INET, 5);
 	fd = server_connect(&s, &c, NULL, v4_opt("198.51.100.7", 4321));
-	server_conn(&s, &d);
-	conn_syn(&d, v4_opt("203.0.113.9", 1234));
-	require(conn_synack(&d, NULL));
+	server_syn(&s, &d, v4_opt("203.0.113.9", 1234));
 	configure("254", "", "", "");
 	check_has(&s, &c, fd, A4_TEXT, NULL);
 	check_num(table_of(&c, &line, 1), 1);
 	check_num(line.kind, 200);
 	conn_ack(&d, v4_opt("198.51.100.8", 1));
-	other = server_accept(&s, NULL);
-	require(other >= 0);
+	other = server_accepted(&s);
 	check_has(&s, &d, other, B4_TEXT, NULL);
 	defaults();
 }

@@ -174,9 +174,7 @@ static void floods(const void *arg)
 	/* Handshakes live half an hour, not a minute: slow kernels need more for the flood. */
 	require(setsockopt(s.fd, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof(retries)) == 0);
 	for (i = 0; i < HONEST; i++) {
-		server_conn(&s, &c[i]);
-		conn_syn(&c[i], both());
-		require(conn_synack(&c[i], NULL));
+		server_syn(&s, &c[i], both());
 	}
 	require(stats_get(&before));
 	slabs = slab_bytes();
@@ -265,15 +263,12 @@ static void abandoned(const void *arg)
 	require(stats_get(&before));
 	write_file("/sys/module/toa/parameters/ahead", "1000");
 	check_num(kept(), FLOOD);
-	server_conn(&s, &c);
-	conn_syn(&c, both());
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, both());
 	write_file("/sys/module/toa/parameters/ahead", "1100");
 	check_num(kept(), 1);
 	check_moved(&before);
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
 	check_num(kept(), 0);
 	unload();
@@ -286,14 +281,11 @@ static bool seen_again(const struct server *s)
 	bool seen;
 	int fd;
 
-	server_conn(s, &c);
-	conn_syn(&c, NULL);
-	require(conn_synack(&c, NULL));
+	server_syn(s, &c, NULL);
 	conn_syn(&c, both());
 	require(conn_synack(&c, NULL));
 	conn_ack(&c, NULL);
-	fd = server_accept(s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(s);
 	seen = !strcmp(peer_of(fd), V4_TEXT);
 	reset(fd);
 	return seen;

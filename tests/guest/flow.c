@@ -57,8 +57,7 @@ static void flow(const void *arg)
 	if (t->differs == NUMBER)
 		conn_rst(&forged);
 	require(conn_open(&honest, NULL, NULL));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &honest, fd, NULL, NULL);
 	check(data_flows(&honest, fd));
 	if (t->differs == NUMBER)
@@ -111,8 +110,7 @@ static void namespace_again(const void *arg)
 	c.dev = &after.dev;
 	c.snd_nxt = c.isn;
 	require(conn_open(&c, NULL, NULL));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, NULL, NULL);
 	close(fd);
 	close(s.fd);

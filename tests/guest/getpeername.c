@@ -26,29 +26,13 @@
 #define IPV6_FLOWINFO_SEND 33
 #endif
 
-enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED };
-
-static const char *const carried_name[CARRIED] = { "none", "option 200", "option 253", "both" };
-
-static const struct opts *options(int carried)
-{
-	static struct opts o;
-
-	o.len = 0;
-	if (carried & ONLY_V4)
-		opt_v4(&o, V4, 4321);
-	if (carried & ONLY_V6)
-		opt_v6(&o, V6, 8765);
-	return carried ? &o : NULL;
-}
-
 static const char *expected(const struct server *s, const struct conn *c, int carried)
 {
 	if (s->kind == INET)
-		return carried & ONLY_V4 ? V4_TEXT : server_sees(s, c);
-	if (carried & ONLY_V6)
+		return carried & HAS_V4 ? V4_TEXT : server_sees(s, c);
+	if (carried & HAS_V6)
 		return V6_TEXT;
-	return carried & ONLY_V4 ? mapped(V4_TEXT) : server_sees(s, c);
+	return carried & HAS_V4 ? mapped(V4_TEXT) : server_sees(s, c);
 }
 
 /*
@@ -95,7 +79,7 @@ static void cell(const void *arg)
 
 	server_open(&s, t->kind, 5);
 	server_conn(&s, &c);
-	require(conn_open(&c, NULL, options(t->carried)));
+	require(conn_open(&c, NULL, carrying(t->carried)));
 	changed = strcmp(expected(&s, &c, t->carried), server_sees(&s, &c));
 	if (t->call == ACCEPT || t->call == ACCEPT4) {
 		require(stats_get(&before));
@@ -143,13 +127,13 @@ static void sockname(const void *arg)
 	int fd;
 
 	server_open(&s, *(const enum kind *)arg, 5);
-	fd = server_connect(&s, &c, NULL, options(BOTH));
+	fd = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
 	snprintf(want, sizeof(want), kind_v6(s.kind) ? "[" SERVER_V6 "]:%u" :
 		 s.kind == MAPPED ? "[::ffff:" SERVER_V4 "]:%u" : SERVER_V4 ":%u", s.port);
 	require(stats_get(&before));
 	check_str(local_of(fd), want);
 	check_moved(&before);
-	check_str(peer_of(fd), expected(&s, &c, BOTH));
+	check_str(peer_of(fd), expected(&s, &c, HAS_BOTH));
 }
 
 static void notconn(const void *arg)
@@ -167,8 +151,8 @@ static void notconn(const void *arg)
 	check_str(peername_of(fd), "ENOTCONN");
 	server_open(&s, kind, 5);
 	check_str(peer_of(s.fd), "ENOTCONN");
-	fd = server_connect(&s, &c, NULL, options(BOTH));
-	check_str(peer_of(fd), expected(&s, &c, BOTH));
+	fd = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
+	check_str(peer_of(fd), expected(&s, &c, HAS_BOTH));
 	require(connect(fd, &none, sizeof(none)) == 0);
 	check_str(peer_of(fd), "ENOTCONN");
 	check_str(peername_of(fd), "ENOTCONN");
@@ -183,12 +167,12 @@ static void after_rst(const void *arg)
 	int fd;
 
 	server_open(&s, *(const enum kind *)arg, 5);
-	fd = server_connect(&s, &c, NULL, options(BOTH));
+	fd = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
 	conn_rst(&c);
 	require(stats_get(&before));
 	check_str(peer_of(fd), "ENOTCONN");
 	check_moved(&before);
-	check_str(peername_of(fd), expected(&s, &c, BOTH));
+	check_str(peername_of(fd), expected(&s, &c, HAS_BOTH));
 }
 
 struct already_reset {
@@ -206,7 +190,7 @@ static void already_reset(const void *arg)
 
 	server_open(&s, t->kind, 5);
 	server_conn(&s, &c);
-	require(conn_open(&c, NULL, options(t->carried)));
+	require(conn_open(&c, NULL, carrying(t->carried)));
 	conn_rst(&c);
 	require(stats_get(&before));
 	require(server_accept(&s, &addr) >= 0);
@@ -241,9 +225,8 @@ static void flow_and_scope(const void *arg)
 	wait_ms = WAIT_MS;
 	if (!fd)
 		test_skip("this kernel has no route to link-local addresses of the device");
-	conn_ack(&c, options(carried));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	conn_ack(&c, carrying(carried));
+	fd = server_accepted(&s);
 	require(getpeername(fd, (struct sockaddr *)&sin6, &len) == 0);
 	if (carried) {
 		check_num(sin6.sin6_flowinfo, 0);
@@ -273,7 +256,7 @@ static void outgoing(const void *arg)
 	require(getsockname(fd, (struct sockaddr *)&local, &len) == 0);
 	conn_init(&c, false, ntohs(((struct sockaddr_in *)&local)->sin_port));
 	c.sport = 8080;
-	require(conn_answer(&c, options(BOTH)));
+	require(conn_answer(&c, carrying(HAS_BOTH)));
 	check_str(peer_of(fd), BALANCER_V4 ":8080");
 	check_str(nat64_of(fd), "ENOENT");
 	check_moved(&before, "getname_toa_empty", 1);
@@ -301,7 +284,7 @@ static void cgroup_bpf(const void *arg)
 
 	server_open(&s, t->kind, 5);
 	other = server_connect(&s, &d, NULL, NULL);
-	fd = server_connect(&s, &c, NULL, options(t->carried));
+	fd = server_connect(&s, &c, NULL, carrying(t->carried));
 	map = bpf_counter();
 	if (map < 0)
 		test_skip("this kernel has no BPF (%s)", error_name(errno));
@@ -397,7 +380,7 @@ static void uring_accept(const void *arg)
 	server_open(&s, INET, 5);
 	ring_accept(&r, &s);
 	server_conn(&s, &c);
-	require(conn_open(&c, NULL, options(ONLY_V4)));
+	require(conn_open(&c, NULL, carrying(HAS_V4)));
 	check_str(ring_accepted(&r), V4_TEXT);
 	ring_close(&r);
 }
@@ -417,7 +400,7 @@ static void uring_worker(const void *arg)
 	ring_open(&r);
 	server_open(&s, INET, 5);
 	server_conn(&s, &c);
-	require(conn_open(&c, NULL, options(ONLY_V4)));
+	require(conn_open(&c, NULL, carrying(HAS_V4)));
 	pfd.fd = s.fd;
 	require(poll(&pfd, 1, WAIT_MS) == 1);
 	if (traced) {
@@ -464,7 +447,7 @@ static void mptcp_listener(const void *arg)
 	require(getsockname(s.fd, (struct sockaddr *)&sin, &len) == 0);
 	s.port = ntohs(sin.sin_port);
 	server_conn(&s, &c);
-	require(conn_open(&c, NULL, options(BOTH)));
+	require(conn_open(&c, NULL, carrying(HAS_BOTH)));
 	fd = server_accept(&s, &addr);
 	require(fd >= 0);
 	check_str(addr, V4_TEXT);
@@ -540,14 +523,14 @@ int main(int argc, char **argv)
 	};
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const struct already_reset resets[] = {
-		{ INET, ONLY_V4 }, { MAPPED, ONLY_V4 }, { MAPPED, ONLY_V6 },
-		{ INET6, ONLY_V6 }, { DUAL6, BOTH }, { INET, NONE },
+		{ INET, HAS_V4 }, { MAPPED, HAS_V4 }, { MAPPED, HAS_V6 },
+		{ INET6, HAS_V6 }, { DUAL6, HAS_BOTH }, { INET, HAS_NONE },
 	};
 	static const struct changed changes[] = {
-		{ INET, ONLY_V4 }, { MAPPED, ONLY_V4 }, { MAPPED, ONLY_V6 }, { INET6, ONLY_V4 },
-		{ INET6, ONLY_V6 }, { DUAL6, BOTH },
+		{ INET, HAS_V4 }, { MAPPED, HAS_V4 }, { MAPPED, HAS_V6 }, { INET6, HAS_V4 },
+		{ INET6, HAS_V6 }, { DUAL6, HAS_BOTH },
 	};
-	static const int carried[CARRIED] = { NONE, ONLY_V4, ONLY_V6, BOTH };
+	static const int carried[CARRIED] = { HAS_NONE, HAS_V4, HAS_V6, HAS_BOTH };
 	unsigned int i;
 
 	add_cells();

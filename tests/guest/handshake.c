@@ -76,14 +76,11 @@ static void abandoned(const void *arg)
 	int fd;
 
 	server_open(&s, kind_of(arg), 5);
-	server_conn(&s, &c);
-	conn_syn(&c, opt_a());
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, opt_a());
 	conn_rst(&c);
 	conn_again(&c);
 	require(conn_open(&c, NULL, NULL));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, NOBODY);
 	check(data_flows(&c, fd));
 }
@@ -95,14 +92,11 @@ static void abandoned_other(const void *arg)
 	int fd;
 
 	server_open(&s, kind_of(arg), 5);
-	server_conn(&s, &c);
-	conn_syn(&c, opt_a());
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, opt_a());
 	conn_rst(&c);
 	conn_again(&c);
 	require(conn_open(&c, opt_b(), NULL));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, B);
 }
 
@@ -123,8 +117,7 @@ static void abandoned_cookies(const void *arg)
 	second = conn_open(&c, NULL, NULL);
 	cookies("1");
 	require(first && second);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, NOBODY);
 }
 
@@ -152,8 +145,7 @@ static void repeated_cookies(const void *arg)
 	second = conn_open(&c, v4_opt("198.51.100.8", 8), NULL);
 	cookies("1");
 	require(first && second);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, "198.51.100.8:8", NULL);
 	require(stats_get(&after));
 	check_num(stats_of(&after, "toa_disagree") - stats_of(&before, "toa_disagree"), 2);
@@ -185,8 +177,7 @@ static void pick(const void *arg)
 	conn_ack(t->first ? &c : &d, NULL);
 	cookies("1");
 	require(one && two);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, t->first ? A : B);
 }
 
@@ -203,14 +194,11 @@ static void retransmitted(const void *arg)
 	int fd;
 
 	server_open(&s, t->kind, 5);
-	server_conn(&s, &c);
-	conn_syn(&c, opts(t->first));
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, opts(t->first));
 	conn_syn(&c, opts(t->second));
 	require(conn_synack(&c, NULL));
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, t->want);
 	check(data_flows(&c, fd));
 }
@@ -234,15 +222,12 @@ static void other_isn(const void *arg)
 	int fd;
 
 	server_open(&s, t->kind, 5);
-	server_conn(&s, &c);
-	conn_syn(&c, opts(t->first));
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, opts(t->first));
 	d = c;
 	d.isn += 0x40000000;
 	conn_syn(&d, opts(t->second));
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, t->want);
 	check(data_flows(&c, fd));
 }
@@ -278,12 +263,9 @@ static void later_data(const void *arg)
 	int fd;
 
 	server_open(&s, t->kind, 5);
-	server_conn(&s, &c);
-	conn_syn(&c, opts(t->first));
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, opts(t->first));
 	conn_send(&c, F_ACK | F_PSH, c.snd_nxt + 6, c.rcv_nxt, opts(t->second), "second", 6);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, t->want);
 	conn_data(&c, NULL, "first ");
 	check(data_reads(fd, "first second"));
@@ -306,8 +288,7 @@ static void lost_synack(const void *arg)
 	conn_syn(&c, opt_a());
 	require(conn_synack(&c, NULL));
 	conn_send(&c, F_ACK | F_PSH, c.snd_nxt + 6, c.rcv_nxt, NULL, "second", 6);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, A);
 }
 
@@ -324,8 +305,7 @@ static void duplicates(const void *arg)
 	conn_ack(&c, NULL);
 	conn_ack(&c, opt_b());
 	conn_data(&c, opt_b(), "x");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, A);
 	check(data_reads(fd, "x"));
 	check(data_flows(&c, fd));
@@ -361,8 +341,7 @@ static void full_queue(const void *arg)
 	/* That the queue was full is seen in that there is nothing more. */
 	require(poll(&(struct pollfd){ .fd = s.fd, .events = POLLIN }, 1, 0) == 0);
 	conn_data(&second, opts(t->second), "data");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &second, fd, t->want);
 	check(data_reads(fd, "data"));
 	check(data_flows(&second, fd));
@@ -386,8 +365,7 @@ static void reuse_rst(const void *arg)
 	close(fd);
 	conn_again(&c);
 	require(conn_open(&c, NULL, opts(t->second)));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, t->want);
 	check(data_flows(&c, fd));
 }
@@ -405,8 +383,7 @@ static void reuse_open(const void *arg)
 	conn_rst(&c);
 	conn_again(&c);
 	require(conn_open(&c, NULL, opts(t->second)));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, t->want);
 	check_str(peer_of(old), "ENOTCONN");
 	close(old);
@@ -434,8 +411,7 @@ static void reuse_time_wait(const void *arg)
 	while (seg.ack != c.snd_nxt);
 	conn_again(&c);
 	require(conn_open(&c, opts(t->second), NULL));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, t->want);
 	check(data_flows(&c, fd));
 }
@@ -457,8 +433,7 @@ static void reuse_isn(const void *arg)
 	c.isn = isn;
 	c.snd_nxt = isn;
 	require(conn_open(&c, NULL, NULL));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, NOBODY);
 }
 
@@ -475,8 +450,7 @@ static void reuse_memory(const void *arg)
 		enum who who = i % 3;
 
 		require(conn_open(&c, NULL, opts(who)));
-		fd = server_accept(&s, NULL);
-		require(fd >= 0);
+		fd = server_accepted(&s);
 		check_is(&s, &c, fd, who);
 		reset(fd);
 		conn_again(&c);
@@ -505,15 +479,12 @@ static void eviction(const void *arg)
 	server_open(&s, INET, 16);
 	require(stats_get(&before));
 	for (i = 0; i < 6; i++) {
-		server_conn(&s, &c[i]);
-		conn_syn(&c[i], i == 2 ? opt_b() : opt_a());
-		require(conn_synack(&c[i], NULL));
+		server_syn(&s, &c[i], i == 2 ? opt_b() : opt_a());
 	}
 	check_moved(&before, "toa_syn_evicted", 2);
 	for (i = 0; i < 6; i++) {
 		conn_ack(&c[i], NULL);
-		fd = server_accept(&s, NULL);
-		require(fd >= 0);
+		fd = server_accepted(&s);
 		check_is(&s, &c[i], fd, i < 2 ? NOBODY : i == 2 ? B : A);
 		check(data_flows(&c[i], fd));
 	}
@@ -530,24 +501,20 @@ static void one_slot(const void *arg)
 	(void)arg;
 	require(reload("syn_slots=1"));
 	server_open(&s, INET, 128);
-	server_conn(&s, &c);
-	conn_syn(&c, opt_a());
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, opt_a());
 	for (i = 0; i < 50; i++) {
 		server_conn(&s, &d);
 		conn_syn(&d, NULL);
 	}
 	require(stats_get(&before));
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, A);
 	server_conn(&s, &c);
 	require(stats_get(&before));
 	require(conn_open(&c, opt_b(), NULL));
 	check_moved(&before, "syn_recv_sock_toa", 1, "ip6_address_alloc", 1);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, B);
 }
 
@@ -569,8 +536,7 @@ static void flood(const void *arg)
 	server_open(&s, INET, 128);
 	server_conn(&s, &c);
 	require(conn_open(&c, opt_a(), NULL));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_is(&s, &c, fd, A);
 }
 

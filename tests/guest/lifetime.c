@@ -11,22 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED };
-
-static const char *const carried_name[CARRIED] = { "none", "option 200", "option 253", "both" };
-
-static const struct opts *options(int carried)
-{
-	static struct opts o;
-
-	o.len = 0;
-	if (carried & ONLY_V4)
-		opt_v4(&o, V4, 4321);
-	if (carried & ONLY_V6)
-		opt_v6(&o, V6, 8765);
-	return carried ? &o : NULL;
-}
-
 struct cell {
 	enum kind kind;
 	int carried;
@@ -34,8 +18,8 @@ struct cell {
 
 static void check_carried(const struct server *s, const struct conn *c, int fd, int carried)
 {
-	check_has(s, c, fd, carried & ONLY_V4 ? V4_TEXT : NULL,
-		  carried & ONLY_V6 ? V6_TEXT : NULL);
+	check_has(s, c, fd, carried & HAS_V4 ? V4_TEXT : NULL,
+		  carried & HAS_V6 ? V6_TEXT : NULL);
 }
 
 static void disconnect(int fd)
@@ -80,8 +64,8 @@ static void disconnects(const void *arg)
 
 	server_open(&s, *(const enum kind *)arg, 5);
 	require(stats_get(&before));
-	fd = server_connect(&s, &c, NULL, options(BOTH));
-	check_carried(&s, &c, fd, BOTH);
+	fd = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
+	check_carried(&s, &c, fd, HAS_BOTH);
 	disconnect(fd);
 	check_str(peer_of(fd), "ENOTCONN");
 	check_str(nat64_of(fd), "ENOTCONN");
@@ -96,14 +80,14 @@ static void reconnects(const void *arg)
 	int fd;
 
 	server_open(&s, *(const enum kind *)arg, 5);
-	fd = server_connect(&s, &c, NULL, options(BOTH));
-	check_carried(&s, &c, fd, BOTH);
+	fd = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
+	check_carried(&s, &c, fd, HAS_BOTH);
 	disconnect(fd);
 	begin_connect(&s, &c, fd, 8080);
 	require(conn_answer(&c, NULL));
-	check_carried(&s, &c, fd, NONE);
+	check_carried(&s, &c, fd, HAS_NONE);
 	check(data_flows(&c, fd));
-	check_carried(&s, &c, fd, NONE);
+	check_carried(&s, &c, fd, HAS_NONE);
 }
 
 /* The same socket, the same four numbers, and yet another connection. */
@@ -116,8 +100,8 @@ static void reconnects_same(const void *arg)
 	int fd, one = 1, err;
 
 	server_open(&s, *(const enum kind *)arg, 5);
-	fd = server_connect(&s, &c, NULL, options(BOTH));
-	check_carried(&s, &c, fd, BOTH);
+	fd = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
+	check_carried(&s, &c, fd, HAS_BOTH);
 	close(s.fd);
 	disconnect(fd);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -132,7 +116,7 @@ static void reconnects_same(const void *arg)
 	check_num(d.dport, c.dport);
 	require(conn_answer(&d, NULL));
 	check_str(conn_addr(&d, false), conn_addr(&c, false));
-	check_carried(&s, &d, fd, NONE);
+	check_carried(&s, &d, fd, HAS_NONE);
 	check(data_flows(&d, fd));
 }
 
@@ -147,7 +131,7 @@ static void listens(const void *arg)
 
 	(void)arg;
 	server_open(&s, INET, 5);
-	t.fd = server_connect(&s, &c, NULL, options(BOTH));
+	t.fd = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
 	disconnect(t.fd);
 	require(bind(t.fd, (struct sockaddr *)&sin, sizeof(sin)) == 0);
 	require(listen(t.fd, 5) == 0);
@@ -155,9 +139,9 @@ static void listens(const void *arg)
 	t.port = ntohs(sin.sin_port);
 	check_str(peer_of(t.fd), "ENOTCONN");
 	fd = server_connect(&t, &c, NULL, NULL);
-	check_carried(&t, &c, fd, NONE);
-	fd = server_connect(&t, &c, NULL, options(BOTH));
-	check_carried(&t, &c, fd, BOTH);
+	check_carried(&t, &c, fd, HAS_NONE);
+	fd = server_connect(&t, &c, NULL, carrying(HAS_BOTH));
+	check_carried(&t, &c, fd, HAS_BOTH);
 }
 
 /* A mapped socket that becomes AF_INET shows what AF_INET sockets show. */
@@ -169,7 +153,7 @@ static void addrform(const void *arg)
 	int fd;
 
 	server_open(&s, MAPPED, 5);
-	fd = server_connect(&s, &c, NULL, options(carried));
+	fd = server_connect(&s, &c, NULL, carrying(carried));
 	check_carried(&s, &c, fd, carried);
 	require(setsockopt(fd, IPPROTO_IPV6, IPV6_ADDRFORM, &family, sizeof(family)) == 0);
 	s.kind = INET;
@@ -189,10 +173,10 @@ static void passed(const void *arg)
 
 	(void)arg;
 	server_open(&s, INET, 5);
-	fd = server_connect(&s, &c, NULL, options(BOTH));
+	fd = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
 	copy = dup(fd);
 	close(fd);
-	check_carried(&s, &c, copy, BOTH);
+	check_carried(&s, &c, copy, HAS_BOTH);
 	check(data_flows(&c, copy));
 }
 
@@ -215,10 +199,10 @@ static void churn(const void *arg)
 		bool syn = i & 16;
 
 		kind = i % KINDS;
-		fd = server_connect(&s[kind], &c, syn ? options(carried) : NULL,
-				    syn ? NULL : options(carried));
-		with += carried != NONE;
-		with6 += (carried & ONLY_V6) != 0;
+		fd = server_connect(&s[kind], &c, syn ? carrying(carried) : NULL,
+				    syn ? NULL : carrying(carried));
+		with += carried != HAS_NONE;
+		with6 += (carried & HAS_V6) != 0;
 		if (i % 7 == 0)
 			check_carried(&s[kind], &c, fd, carried);
 		switch (i / 32 % 4) {
@@ -268,8 +252,8 @@ static void table_full(const void *arg)
 	server_open(&s, INET, 5);
 	require(stats_get(&before));
 	for (i = 0; i < ALL; i++)
-		fd[i] = server_connect(&s, &c[i], i & 1 ? NULL : options(BOTH),
-				       i & 1 ? options(BOTH) : NULL);
+		fd[i] = server_connect(&s, &c[i], i & 1 ? NULL : carrying(HAS_BOTH),
+				       i & 1 ? carrying(HAS_BOTH) : NULL);
 	/* One that claims nothing needs no room. */
 	server_connect(&s, &plain, NULL, NULL);
 	check_moved(&before, "syn_recv_sock_toa", ROOM, "ip6_address_alloc", ROOM,
@@ -277,18 +261,18 @@ static void table_full(const void *arg)
 		    "toa_table_full", ALL - ROOM);
 	write_file("/sys/module/toa/parameters/table_max", "1048576");
 	for (i = 0; i < ALL; i++)
-		check_carried(&s, &c[i], fd[i], i < ROOM ? BOTH : NONE);
+		check_carried(&s, &c[i], fd[i], i < ROOM ? HAS_BOTH : HAS_NONE);
 	for (i = ROOM; i < ALL; i++)
 		check(data_flows(&c[i], fd[i]));
 	reset(fd[0]);
-	fd[0] = server_connect(&s, &c[0], NULL, options(BOTH));
-	check_carried(&s, &c[0], fd[0], BOTH);
+	fd[0] = server_connect(&s, &c[0], NULL, carrying(HAS_BOTH));
+	check_carried(&s, &c[0], fd[0], HAS_BOTH);
 }
 
 int main(int argc, char **argv)
 {
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
-	static const int carried[CARRIED] = { NONE, ONLY_V4, ONLY_V6, BOTH };
+	static const int carried[CARRIED] = { HAS_NONE, HAS_V4, HAS_V6, HAS_BOTH };
 	int i;
 
 	for (i = 0; i < KINDS; i++)

@@ -358,8 +358,7 @@ static int connection(const struct server *s, const struct dev *dev, int way)
 	server_conn(s, &c);
 	c.dev = dev;
 	require(conn_open(&c, way & IN_SYN ? o : NULL, way & IN_ACK ? o : NULL));
-	fd = server_accept(s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(s);
 	if (way == NOWHERE) {
 		sums.without++;
 		return fd;
@@ -744,9 +743,7 @@ static void across(unsigned int from, unsigned int to, unsigned int forgotten)
 	param("ahead", from);
 	check_num(kept(), 0);
 	late = connection(&s, &dev0, IN_SYN);
-	server_conn(&s, &under_way);
-	conn_syn(&under_way, client(&s));
-	require(conn_synack(&under_way, NULL));
+	server_syn(&s, &under_way, client(&s));
 	for (i = 0; i < LEFT; i++)
 		abandon(&s, &dev0);
 	param("ahead", from);
@@ -757,8 +754,7 @@ static void across(unsigned int from, unsigned int to, unsigned int forgotten)
 	if (line.age < to - from || line.age > to - from + 60)
 		test_fail(__FILE__, __LINE__, "the age is %u, not %u", line.age, to - from);
 	conn_ack(&under_way, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_str(peer_of(fd), V4_TEXT);
 	check_num(kept(), LEFT);
 	param("ahead", forgotten);

@@ -20,14 +20,11 @@
 #define KEY_OF_CLIENT "\x01\x02\x03\x04\x05\x06\x07\x08"
 #define NONCE_OF_CLIENT "\x11\x12\x13\x14"
 
-enum { NONE, ONLY_V4, ONLY_V6, BOTH, CARRIED };
 enum {
 	OPT_MPTCP = 30, MPC_SYNACK_LEN = 12, MPC_ACK_LEN = 20, KEY_LEN = 8, NONCE_LEN = 4,
 	MPJ_SYN_LEN = 12, MPJ_SYNACK_LEN = 16, MPJ_ACK_LEN = 24, MPJ_HMAC_LEN = 20,
 	DSS_LEN = 8, SHA256_LEN = 32,
 };
-
-static const char *const carried_name[CARRIED] = { "none", "option 200", "option 253", "both" };
 
 struct cell {
 	enum kind kind;
@@ -68,9 +65,9 @@ static bool serves_mptcp(void)
 
 static struct opts *options(struct opts *o, int carried)
 {
-	if (carried & ONLY_V4)
+	if (carried & HAS_V4)
 		opt_v4(o, V4, 4321);
-	if (carried & ONLY_V6)
+	if (carried & HAS_V6)
 		opt_v6(o, V6, 8765);
 	return o;
 }
@@ -127,9 +124,9 @@ static bool is_mptcp(int fd)
 
 static const char *expected(const struct server *s, const struct conn *c, int carried)
 {
-	if (carried & ONLY_V6 && s->kind != INET)
+	if (carried & HAS_V6 && s->kind != INET)
 		return V6_TEXT;
-	if (carried & ONLY_V4)
+	if (carried & HAS_V4)
 		return s->kind == INET ? V4_TEXT : mapped(V4_TEXT);
 	return server_sees(s, c);
 }
@@ -146,7 +143,7 @@ static void cell(const void *arg)
 	mptcp_open(&s, t->kind);
 	if (!serves_mptcp())
 		test_skip("kernels before 6.1 show the balancer");
-	mptcp_connect(&s, &c, t->in_ack ? NONE : t->carried, t->in_ack ? t->carried : NONE);
+	mptcp_connect(&s, &c, t->in_ack ? HAS_NONE : t->carried, t->in_ack ? t->carried : HAS_NONE);
 	fd = server_accept(&s, &addr);
 	require(fd >= 0);
 	check(is_mptcp(fd));
@@ -156,7 +153,7 @@ static void cell(const void *arg)
 	/* The kernel answers before the module is asked. */
 	check_str(nat64_of(fd), "EOPNOTSUPP");
 	/* Of the subflow and of the socket. */
-	lines = t->carried == BOTH ? 4 : t->carried ? 2 : 0;
+	lines = t->carried == HAS_BOTH ? 4 : t->carried ? 2 : 0;
 	check_num(table_of(&c, l, 8), lines);
 	reset(fd);
 	check(table_empties());
@@ -171,10 +168,10 @@ struct word {
 };
 
 static const struct word words[] = {
-	{ "forged 253 in the SYN, 200 in the ACK", "syn,ack,data", ONLY_V6, ONLY_V4, ONLY_V4 },
-	{ "forged 200 in the SYN, 253 in the ACK", "syn,ack,data", ONLY_V4, ONLY_V6, ONLY_V6 },
-	{ "segments=ack,data: forged 253 in the SYN", "ack,data", ONLY_V6, NONE, NONE },
-	{ "segments=syn: forged 200 in the ACK", "syn", ONLY_V6, ONLY_V4, ONLY_V6 },
+	{ "forged 253 in the SYN, 200 in the ACK", "syn,ack,data", HAS_V6, HAS_V4, HAS_V4 },
+	{ "forged 200 in the SYN, 253 in the ACK", "syn,ack,data", HAS_V4, HAS_V6, HAS_V6 },
+	{ "segments=ack,data: forged 253 in the SYN", "ack,data", HAS_V6, HAS_NONE, HAS_NONE },
+	{ "segments=syn: forged 200 in the ACK", "syn", HAS_V6, HAS_V4, HAS_V6 },
 };
 
 enum { WORDS = sizeof(words) / sizeof(words[0]) };
@@ -225,8 +222,8 @@ static void plain(const void *arg)
 	require(fd >= 0);
 	check(!is_mptcp(fd));
 	check_str(addr, expected(&s, &c, t->carried));
-	check_has(&s, &c, fd, t->carried & ONLY_V4 ? V4_TEXT : NULL,
-		  t->carried & ONLY_V6 ? V6_TEXT : NULL);
+	check_has(&s, &c, fd, t->carried & HAS_V4 ? V4_TEXT : NULL,
+		  t->carried & HAS_V6 ? V6_TEXT : NULL);
 	check(data_flows(&c, fd));
 }
 
@@ -240,13 +237,10 @@ static void falls_back(const void *arg)
 
 	mptcp_open(&s, *(const enum kind *)arg);
 	opt_raw(&o, MPC, 4);
-	server_conn(&s, &c);
-	conn_syn(&c, options(&o, BOTH));
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, options(&o, HAS_BOTH));
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
-	check_str(peer_of(fd), expected(&s, &c, BOTH));
+	fd = server_accepted(&s);
+	check_str(peer_of(fd), expected(&s, &c, HAS_BOTH));
 }
 
 /* Many, one after another: an entry under a socket's address is never another one's. */
@@ -261,11 +255,10 @@ static void again(const void *arg)
 	for (i = 0; i < 60; i++) {
 		struct conn c;
 		int fd, carried = i % CARRIED;
-		bool in_ack = i & 4 && carried != BOTH;
+		bool in_ack = i & 4 && carried != HAS_BOTH;
 
-		mptcp_connect(&s, &c, in_ack ? NONE : carried, in_ack ? carried : NONE);
-		fd = server_accept(&s, NULL);
-		require(fd >= 0);
+		mptcp_connect(&s, &c, in_ack ? HAS_NONE : carried, in_ack ? carried : HAS_NONE);
+		fd = server_accepted(&s);
 		check_str(peer_of(fd), expected(&s, &c, carried));
 		if (i % 3)
 			reset(fd);
@@ -285,13 +278,12 @@ static void disconnects(const void *arg)
 	mptcp_open(&s, *(const enum kind *)arg);
 	if (!serves_mptcp())
 		test_skip("kernels before 6.1 show the balancer");
-	mptcp_connect(&s, &c, BOTH, NONE);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
-	check_str(peer_of(fd), expected(&s, &c, BOTH));
+	mptcp_connect(&s, &c, HAS_BOTH, HAS_NONE);
+	fd = server_accepted(&s);
+	check_str(peer_of(fd), expected(&s, &c, HAS_BOTH));
 	if (connect(fd, &none, sizeof(none)))
 		test_skip("this kernel's MPTCP sockets do not disconnect (%s)", error_name(errno));
-	check(strcmp(peer_of(fd), expected(&s, &c, BOTH)));
+	check(strcmp(peer_of(fd), expected(&s, &c, HAS_BOTH)));
 	check(table_empties());
 	check(stats_balanced());
 }
@@ -371,9 +363,8 @@ static void joined(const void *arg)
 	mptcp_open(&s, t->kind);
 	if (!serves_mptcp())
 		test_skip("kernels before 6.1 show the balancer");
-	mptcp_connect(&s, &first, t->carried, NONE);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	mptcp_connect(&s, &first, t->carried, HAS_NONE);
+	fd = server_accepted(&s);
 	establish(&first);
 	join(&s, &second, "203.0.113.5", t->in_ack);
 	for (i = 0; i < 500 && table_of(&second, l, 8) != 1; i++)
@@ -405,7 +396,7 @@ int main(int argc, char **argv)
 	}
 	for (i = 0; i < KINDS * CARRIED * 2; i++)
 		/* There is no room for both in the ACK. */
-		if (cells[i].carried != BOTH || !cells[i].in_ack)
+		if (cells[i].carried != HAS_BOTH || !cells[i].in_ack)
 			test_add(cell, &cells[i], "true MPTCP, %s in the %s, %s",
 				 carried_name[cells[i].carried], cells[i].in_ack ? "ACK" : "SYN",
 				 kind_name[cells[i].kind]);

@@ -15,20 +15,6 @@
 
 #define FASTOPEN_SYSCTL "/proc/sys/net/ipv4/tcp_fastopen"
 
-enum { NONE, HAS_V4, HAS_V6, HAS_BOTH };
-
-static const struct opts *opts(int carried)
-{
-	static struct opts o;
-
-	o.len = 0;
-	if (carried & HAS_V4)
-		opt_v4(&o, V4, 4321);
-	if (carried & HAS_V6)
-		opt_v6(&o, V6, 8765);
-	return carried ? &o : NULL;
-}
-
 /* The error's name, or "ok". */
 static const char *ask(int fd, void *buf, socklen_t *len)
 {
@@ -71,7 +57,7 @@ static bool v6_socket(enum kind kind)
 /* Whose address the answer is, as the contract has it. */
 static const char *client(enum kind kind, int carried, const char *balancer)
 {
-	if (carried == NONE)
+	if (carried == HAS_NONE)
 		return balancer;
 	if (carried == HAS_V6 || (carried == HAS_BOTH && v6_socket(kind)))
 		return V6_TEXT;
@@ -80,7 +66,7 @@ static const char *client(enum kind kind, int carried, const char *balancer)
 
 static int kind_of(enum kind kind, int carried)
 {
-	if (carried == NONE)
+	if (carried == HAS_NONE)
 		return 0;
 	return carried == HAS_V6 || (carried == HAS_BOTH && v6_socket(kind)) ? 253 : 200;
 }
@@ -109,8 +95,6 @@ struct cell {
 	int carried;
 };
 
-static const char *const carried_name[] = { "none", "option 200", "option 253", "both" };
-
 static void cell(const void *arg)
 {
 	const struct cell *t = arg;
@@ -121,7 +105,7 @@ static void cell(const void *arg)
 	int fd;
 
 	server_open(&s, t->kind, 5);
-	fd = server_connect(&s, &c, NULL, opts(t->carried));
+	fd = server_connect(&s, &c, NULL, carrying(t->carried));
 	require(stats_get(&before));
 	check(get(fd, &info));
 	check_moved(&before, t->carried ? "getname_toa_ok" : "getname_toa_empty", 1);
@@ -142,10 +126,10 @@ static void in_syn(const void *arg)
 	int fd;
 
 	server_open(&s, t->kind, 5);
-	fd = server_connect(&s, &c, opts(t->carried), NULL);
+	fd = server_connect(&s, &c, carrying(t->carried), NULL);
 	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_SYN, __LINE__);
 	/* The later one counts. */
-	fd = server_connect(&s, &c, opts(t->carried), opts(t->carried));
+	fd = server_connect(&s, &c, carrying(t->carried), carrying(t->carried));
 	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_ACK, __LINE__);
 }
 
@@ -157,12 +141,9 @@ static void in_data(const void *arg)
 	int fd;
 
 	server_open(&s, t->kind, 5);
-	server_conn(&s, &c);
-	conn_syn(&c, NULL);
-	require(conn_synack(&c, NULL));
-	conn_data(&c, opts(t->carried), "first");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	server_syn(&s, &c, NULL);
+	conn_data(&c, carrying(t->carried), "first");
+	fd = server_accepted(&s);
 	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_DATA, __LINE__);
 	check(data_reads(fd, "first"));
 }
@@ -200,7 +181,7 @@ static void fastopen(const void *arg)
 	server_conn(&s, &c);
 	/* Without cookies. */
 	write_file(FASTOPEN_SYSCTL, "0x203");
-	conn_send(&c, F_SYN, c.isn, 0, opts(t->carried), "first", 5);
+	conn_send(&c, F_SYN, c.isn, 0, carrying(t->carried), "first", 5);
 	c.snd_nxt = c.isn + 6;
 	fd = server_accept(&s, NULL);
 	write_file(FASTOPEN_SYSCTL, "1");
@@ -223,24 +204,21 @@ static void deferred(const void *arg)
 	deferred_ready(NULL);
 	server_open_deferred(&s, t->kind);
 	server_conn(&s, &c);
-	require(conn_open(&c, NULL, opts(t->carried)));
+	require(conn_open(&c, NULL, carrying(t->carried)));
 	conn_data(&c, NULL, "first");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_ACK, __LINE__);
 	check(data_reads(fd, "first"));
 	/* The later one counts. */
 	server_conn(&s, &c);
-	require(conn_open(&c, opts(t->carried), opts(t->carried)));
+	require(conn_open(&c, carrying(t->carried), carrying(t->carried)));
 	conn_data(&c, NULL, "first");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_ACK, __LINE__);
 	server_conn(&s, &c);
-	require(conn_open(&c, NULL, opts(t->carried)));
-	conn_data(&c, opts(t->carried), "first");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	require(conn_open(&c, NULL, carrying(t->carried)));
+	conn_data(&c, carrying(t->carried), "first");
+	fd = server_accepted(&s);
 	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_DATA, __LINE__);
 }
 
@@ -328,7 +306,7 @@ static void bytes(const void *arg)
 	int fd;
 
 	server_open(&s, t->kind, 5);
-	fd = server_connect(&s, &c, NULL, opts(t->carried));
+	fd = server_connect(&s, &c, NULL, carrying(t->carried));
 	check_bytes(t->kind, &c, fd, t->carried);
 }
 
@@ -341,7 +319,7 @@ static void addrform(const void *arg)
 	int fd;
 
 	server_open(&s, MAPPED, 5);
-	fd = server_connect(&s, &c, NULL, opts(carried));
+	fd = server_connect(&s, &c, NULL, carrying(carried));
 	check_bytes(MAPPED, &c, fd, carried);
 	require(setsockopt(fd, IPPROTO_IPV6, IPV6_ADDRFORM, &family, sizeof(family)) == 0);
 	check_bytes(INET, &c, fd, carried);
@@ -360,7 +338,7 @@ static void length(const void *arg)
 	socklen_t got = len;
 
 	server_open(&s, INET, 5);
-	fd = server_connect(&s, &c, NULL, opts(HAS_V6));
+	fd = server_connect(&s, &c, NULL, carrying(HAS_V6));
 	memset(buf, 0xa5, sizeof(buf));
 	require(stats_get(&before));
 	if (len < 60) {
@@ -406,8 +384,8 @@ static void not_connected(const void *arg)
 
 	server_open(&s, t->kind, 5);
 	fresh = socket(t->kind == INET ? AF_INET : AF_INET6, SOCK_STREAM, 0);
-	fd = server_connect(&s, &c, NULL, opts(HAS_BOTH));
-	gone = server_connect(&s, &c, NULL, opts(HAS_BOTH));
+	fd = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
+	gone = server_connect(&s, &c, NULL, carrying(HAS_BOTH));
 	conn_rst(&c);
 	require(connect(fd, &none, sizeof(none)) == 0);
 	require(stats_get(&before));
@@ -432,7 +410,7 @@ static void bad_pointers(const void *arg)
 	(void)arg;
 	require(map != MAP_FAILED && mprotect(map + page, page, PROT_NONE) == 0);
 	server_open(&s, INET, 5);
-	fd = server_connect(&s, &c, NULL, opts(HAS_V4));
+	fd = server_connect(&s, &c, NULL, carrying(HAS_V4));
 	require(stats_get(&before));
 	check_str(ask(fd, map + page, &len), "EFAULT");
 	check_str(ask(fd, map + page - 59, &len), "EFAULT");
@@ -461,7 +439,7 @@ static void outgoing(const void *arg)
 	require(getsockname(fd, (struct sockaddr *)&local, &len) == 0);
 	conn_init(&c, false, ntohs(local.sin_port));
 	c.sport = 80;
-	require(conn_answer(&c, opts(HAS_BOTH)));
+	require(conn_answer(&c, carrying(HAS_BOTH)));
 	check(get(fd, &info));
 	check_str(text(&info.client), BALANCER_V4 ":80");
 	check_str(text(&info.balancer), BALANCER_V4 ":80");
@@ -489,9 +467,8 @@ static void link_local(const void *arg)
 	wait_ms = WAIT_MS;
 	if (!fd)
 		test_skip("this kernel has no route to link-local addresses of the device");
-	conn_ack(&c, opts(HAS_V6));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	conn_ack(&c, carrying(HAS_V6));
+	fd = server_accepted(&s);
 	check(get(fd, &info));
 	check_str(text(&info.client), V6_TEXT);
 	check_num(info.client.v6.sin6_scope_id, 0);
@@ -501,8 +478,7 @@ static void link_local(const void *arg)
 	server_conn(&s, &c);
 	inet_pton(AF_INET6, "fe80::2", c.saddr);
 	require(conn_open(&c, NULL, NULL));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check(get(fd, &info));
 	require(getpeername(fd, (struct sockaddr *)&shown, &len) == 0);
 	check(!memcmp(&shown, &info.balancer.v6, sizeof(shown)));

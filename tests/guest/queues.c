@@ -68,9 +68,7 @@ static void migrated_request(const void *arg)
 	need_migration();
 	write_file(SYSCTL "tcp_migrate_req", "1");
 	reuseport_open(&first, w->kind, 0);
-	server_conn(&first, &c);
-	conn_syn(&c, in_syn(w));
-	require(conn_synack(&c, NULL));
+	server_syn(&first, &c, in_syn(w));
 	reuseport_open(&second, w->kind, first.port);
 	close(first.fd);
 	conn_ack(&c, in_ack(w));
@@ -149,9 +147,7 @@ static void closed(const void *arg)
 	server_conn(&s, &c);
 	require(conn_open(&c, in_syn(w), in_ack(w)));
 	check_num(table_of(&c, lines, 2), 2);
-	server_conn(&s, &half);
-	conn_syn(&half, both());
-	require(conn_synack(&half, NULL));
+	server_syn(&s, &half, both());
 	close(s.fd);
 	check(table_empties());
 	check(stats_balanced());
@@ -161,8 +157,7 @@ static void closed(const void *arg)
 	check(conn_recv(&half, F_RST, F_RST, &seg));
 	conn_again(&half);
 	require(conn_open(&half, NULL, NULL));
-	fd = server_accept(&next, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&next);
 	check_has(&next, &half, fd, NULL, NULL);
 	check(data_flows(&half, fd));
 }
@@ -178,9 +173,7 @@ static void fill(struct server *s, enum kind kind, struct conn *waiting, const s
 	server_open(s, kind, 1);
 	server_conn(s, &accepted[0]);
 	require(conn_open(&accepted[0], NULL, NULL));
-	server_conn(s, waiting);
-	conn_syn(waiting, syn);
-	require(conn_synack(waiting, NULL));
+	server_syn(s, waiting, syn);
 	server_conn(s, &accepted[1]);
 	require(conn_open(&accepted[1], NULL, NULL));
 }
@@ -190,8 +183,7 @@ static void take(struct server *s, struct conn accepted[2])
 	int i, fd;
 
 	for (i = 0; i < 2; i++) {
-		fd = server_accept(s, NULL);
-		require(fd >= 0);
+		fd = server_accepted(s);
 		check_has(s, &accepted[i], fd, NULL, NULL);
 	}
 	require(nothing_more(s));
@@ -212,8 +204,7 @@ static void overflown(const void *arg)
 	check_moved(&before);
 	take(&s, accepted);
 	conn_data(&waiting, in_ack(w), "data");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &waiting, fd, V4_TEXT, V6_TEXT);
 	check(data_reads(fd, "data"));
 	check(data_flows(&waiting, fd));
@@ -241,14 +232,12 @@ static void aborted(const void *arg)
 	/* The tuple again is another connection. */
 	conn_again(&waiting);
 	require(conn_open(&waiting, NULL, NULL));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &waiting, fd, NULL, NULL);
 	reset(fd);
 	conn_again(&waiting);
 	require(conn_open(&waiting, in_syn(w), in_ack(w)));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &waiting, fd, V4_TEXT, V6_TEXT);
 }
 
@@ -297,15 +286,13 @@ static void flooded(const void *arg)
 	for (i = 0; i < 5; i++) {
 		server_conn(&s, &c);
 		require(conn_open(&c, in_syn(w), in_ack(w)));
-		fd = server_accept(&s, NULL);
-		require(fd >= 0);
+		fd = server_accepted(&s);
 		check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
 		check(data_flows(&c, fd));
 		/* Without any, nobody's. */
 		server_conn(&s, &c);
 		require(conn_open(&c, NULL, NULL));
-		fd = server_accept(&s, NULL);
-		require(fd >= 0);
+		fd = server_accepted(&s);
 		check_has(&s, &c, fd, NULL, NULL);
 	}
 	check_num(cookies("SyncookiesRecv") - before, 10);

@@ -378,8 +378,7 @@ static void other_segment(const void *arg)
 		    "toa_segment", t->both ? t->want_both : t->want);
 	write_file(SEGMENTS, "syn,ack,data\n");
 	toa_set_both(false);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, t->ack_v4 ? V4 ":2" : NULL, NULL);
 }
 

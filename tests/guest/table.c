@@ -112,9 +112,7 @@ static void in_queue(const void *arg)
 
 	(void)arg;
 	server_open(&s, INET, 5);
-	server_conn(&s, &c);
-	conn_syn(&c, v4_opt(V4, 4321));
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, v4_opt(V4, 4321));
 	check_num(table_get(&l, 1), 0);
 	conn_ack(&c, NULL);
 	check_num(table_get(&l, 1), 1);

@@ -284,9 +284,7 @@ static void slots(const void *arg)
 	server_open(&s, INET, 20);
 	for (round = 0; round < 2; round++) {
 		for (i = 0; i < 10; i++) {
-			server_conn(&s, &c[i]);
-			conn_syn(&c[i], v4_opt("198.51.100.9", 9));
-			require(conn_synack(&c[i], NULL));
+			server_syn(&s, &c[i], v4_opt("198.51.100.9", 9));
 		}
 		require(stats_get(&before));
 		tenant_new(&t, ALICE, 1);
@@ -296,8 +294,7 @@ static void slots(const void *arg)
 		check_moved(&before, "toa_share_full", 2 * SLOTS - SLOTS_SHARE);
 		for (i = 0; i < 10; i++) {
 			conn_ack(&c[i], NULL);
-			fd = server_accept(&s, NULL);
-			require(fd >= 0);
+			fd = server_accepted(&s);
 			check_has(&s, &c[i], fd, "198.51.100.9:9", NULL);
 			reset(fd);
 		}

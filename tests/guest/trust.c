@@ -107,8 +107,7 @@ static void believed(const void *arg)
 	require(stats_get(&before));
 	connect_from(&s, &c, kind_sender[t->kind], t->where);
 	check_moved(&before, "syn_recv_sock_toa", 1, "ip6_address_alloc", 1);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
 	trust_all();
 }
@@ -128,8 +127,7 @@ static void ignored(const void *arg)
 	connect_from(&s, &c, kind_sender[t->kind], t->where);
 	check_moved(&before, "syn_recv_sock_no_toa", 1, "toa_untrusted",
 		    2 * t->where->syn + 2 * t->where->ack);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, NULL, NULL);
 	check(data_flows(&c, fd));
 	check(table_empties());
@@ -179,8 +177,7 @@ static bool believes(const struct server *s, const char *sender)
 	server_conn(s, &c);
 	from(&c, sender);
 	require(conn_open(&c, NULL, both()));
-	fd = server_accept(s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(s);
 	seen = strcmp(peer_of(fd), server_sees(s, &c));
 	reset(fd);
 	conn_rst(&c);
@@ -517,18 +514,15 @@ static void between(const void *arg)
 	must_trust("10.9.8.8");
 	/* What was believed when it came stays so, what was not is not found later. */
 	conn_ack(&c, both());
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
 	conn_ack(&d, NULL);
-	other = server_accept(&s, NULL);
-	require(other >= 0);
+	other = server_accepted(&s);
 	check_has(&s, &d, other, NULL, NULL);
 	server_conn(&s, &e);
 	from(&e, "10.9.8.8");
 	require(conn_open(&e, NULL, both()));
-	other = server_accept(&s, NULL);
-	require(other >= 0);
+	other = server_accepted(&s);
 	check_has(&s, &e, other, V4_TEXT, V6_TEXT);
 	check_has(&s, &c, fd, V4_TEXT, V6_TEXT);
 	trust_all();

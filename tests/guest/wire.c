@@ -120,8 +120,7 @@ static void ordinary(const void *arg)
 	server_open(&s, t->kind, 5);
 	server_conn(&s, &c);
 	require(conn_open(&c, opts(0, t->syn), opts(1, t->ack)));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	say(&said, 0, t->syn);
 	say(&said, 1, t->ack);
 	check_shown(&said, &s, &c, fd);
@@ -140,12 +139,9 @@ static void lost_ack(const void *arg)
 
 	begin(&said, t->both);
 	server_open(&s, t->kind, 5);
-	server_conn(&s, &c);
-	conn_syn(&c, opts(0, t->syn));
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, opts(0, t->syn));
 	conn_data(&c, opts(2, t->data), "first");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	say(&said, 0, t->syn);
 	say(&said, 2, t->data);
 	check_shown(&said, &s, &c, fd);
@@ -176,8 +172,7 @@ static void deferred(const void *arg)
 	server_conn(&s, &c);
 	require(conn_open(&c, opts(0, t->syn), opts(1, t->ack)));
 	conn_data(&c, opts(2, t->data), "first");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	say(&said, 0, t->syn);
 	say(&said, 1, t->ack);
 	say(&said, 2, t->data);
@@ -199,17 +194,14 @@ static void deferred_forged(const void *arg)
 
 	deferred_ready(NULL);
 	server_open_deferred(&s, *(const enum kind *)arg);
-	server_conn(&s, &c);
-	conn_syn(&c, NULL);
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, NULL);
 	conn_send(&c, F_ACK, c.snd_nxt, c.rcv_nxt + 1, forged, NULL, 0);
 	conn_send(&c, F_ACK, c.snd_nxt, c.rcv_nxt - 1, forged, NULL, 0);
 	conn_send(&c, F_ACK, c.snd_nxt - 1, c.rcv_nxt, forged, NULL, 0);
 	conn_send(&c, F_PSH, c.snd_nxt, c.rcv_nxt, forged, NULL, 0);
 	conn_ack(&c, NULL);
 	conn_data(&c, NULL, "first");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_has(&s, &c, fd, NULL, NULL);
 	check(data_reads(fd, "first"));
 	check(data_flows(&c, fd));

@@ -290,9 +290,7 @@ static void open_for(struct server *s, const struct cell *t)
 	server_open(s, t->kind, t->way->finish == way_full_queue ? 0 : 5);
 	if (t->way->finish != way_full_queue)
 		return;
-	server_conn(s, &in_the_way);
-	conn_syn(&in_the_way, NULL);
-	require(conn_synack(&in_the_way, NULL));
+	server_syn(s, &in_the_way, NULL);
 }
 
 static void cell(const void *arg)
@@ -387,12 +385,8 @@ static void forgotten_ready(void)
 	for (i = 0; i < 500; i++) {
 		const char *addr;
 
-		server_conn(&s, &c);
-		conn_syn(&c, &o);
-		require(conn_synack(&c, NULL));
-		server_conn(&s, &d);
-		conn_syn(&d, &o);
-		require(conn_synack(&d, NULL));
+		server_syn(&s, &c, &o);
+		server_syn(&s, &d, &o);
 		conn_syn(&c, &o);
 		require(conn_synack(&c, NULL));
 		conn_ack(&c, NULL);
@@ -425,30 +419,22 @@ static void forgotten(const void *arg)
 	opt_v4(&a, CLIENT4_ADDR, CLIENT_PORT);
 	opt_v4(&b, FORGED4_ADDR, 80);
 	server_open(&s, kind, 16);
-	server_conn(&s, &c);
-	conn_syn(&c, &a);
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, &a);
 	require(stats_get(&before));
-	server_conn(&s, &d);
-	conn_syn(&d, &b);
-	require(conn_synack(&d, NULL));
+	server_syn(&s, &d, &b);
 	check_moved(&before, "toa_syn_evicted", 1);
 	conn_syn(&c, &a);
 	require(conn_synack(&c, NULL));
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_rule(&s, &c, fd, &want);
 	check(data_flows(&c, fd));
 	/* One that is still known is not overruled by its SYN. */
-	server_conn(&s, &c);
-	conn_syn(&c, &a);
-	require(conn_synack(&c, NULL));
+	server_syn(&s, &c, &a);
 	conn_syn(&c, &b);
 	require(conn_synack(&c, NULL));
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_rule(&s, &c, fd, &want);
 	require(toa_unload() == 0 && toa_load("") == 0);
 }
@@ -476,9 +462,7 @@ static void late_server(const void *arg, const char *params, struct server *s, s
 {
 	configure(params);
 	server_open(s, *(const enum kind *)arg, 5);
-	server_conn(s, c);
-	conn_syn(c, NULL);
-	require(conn_synack(c, NULL));
+	server_syn(s, c, NULL);
 }
 
 /* accept() cannot know it yet. */
@@ -524,8 +508,7 @@ static void late_bare(const void *arg)
 
 	late_server(arg, "late=1 opt_bare=28", &s, &c);
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	conn_data(&c, opts_of(&f5, &o), "first");
 	check(data_reads(fd, "first"));
 	check_rule(&s, &c, fd, &want);
@@ -540,8 +523,7 @@ static void late_ack(const void *arg)
 
 	late_server(arg, "late=1", &s, &c);
 	conn_data(&c, NULL, "first");
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	check_rule(&s, &c, fd, &nobody);
 	conn_send(&c, F_ACK, c.isn + 1, c.rcv_nxt, client_opt(s.kind), NULL, 0);
 	check_rule(&s, &c, fd, shown(s.kind));
@@ -559,8 +541,7 @@ static void late_answered(const void *arg)
 
 	late_server(arg, "late=1", &s, &c);
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	require(write(fd, "banner", 6) == 6);
 	conn_data(&c, client_opt(s.kind), "first");
 	check(data_reads(fd, "first"));
@@ -578,8 +559,7 @@ static void late_heard(const void *arg)
 
 	late_server(arg, "late=1", &s, &c);
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	require(stats_get(&before));
 	require(write(fd, "answer", 6) == 6);
 	require(conn_recv(&c, F_PSH, F_PSH, &seg));
@@ -607,8 +587,7 @@ static void late_second(const void *arg)
 
 	late_server(arg, "late=1", &s, &c);
 	conn_ack(&c, client_opt(s.kind));
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	require(stats_get(&before));
 	conn_data(&c, v4_opt(FORGED4_ADDR, 80), "first");
 	check(data_reads(fd, "first"));
@@ -628,8 +607,7 @@ static void late_forged(const void *arg)
 
 	late_server(arg, "late=1", &s, &c);
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	conn_send(&c, F_ACK | F_PSH, c.snd_nxt, c.rcv_nxt + 1, client_opt(s.kind), "x", 1);
 	conn_send(&c, F_ACK | F_PSH, c.snd_nxt, c.rcv_nxt - 1, client_opt(s.kind), "x", 1);
 	conn_send(&c, F_ACK | F_PSH, c.snd_nxt + 0x10000000, c.rcv_nxt, client_opt(s.kind), "x", 1);
@@ -659,8 +637,7 @@ static void late_not(const void *arg)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		late_server(arg, cases[i].params, &s, &c);
 		conn_ack(&c, NULL);
-		fd = server_accept(&s, NULL);
-		require(fd >= 0);
+		fd = server_accepted(&s);
 		require(stats_get(&before));
 		conn_data(&c, client_opt(s.kind), "first");
 		check(data_reads(fd, "first"));
@@ -682,8 +659,7 @@ static void late_refused(const void *arg)
 
 	late_server(arg, "late=1", &s, &c);
 	conn_ack(&c, NULL);
-	fd = server_accept(&s, NULL);
-	require(fd >= 0);
+	fd = server_accepted(&s);
 	require(stats_get(&before));
 	conn_data(&c, v4_opt("127.0.0.1", 80), "first");
 	check(data_reads(fd, "first"));

@@ -2,12 +2,23 @@
 #include "client.h"
 #include "mod.h"
 
-const struct opts *both(void)
+const char *const carried_name[CARRIED] = { "none", "option 200", "option 253", "both" };
+
+const struct opts *carrying(int carried)
 {
 	static __thread struct opts o;
 
 	o.len = 0;
-	return opt_v6(opt_v4(&o, V4, 4321), V6, 8765);
+	if (carried & HAS_V4)
+		opt_v4(&o, V4, 4321);
+	if (carried & HAS_V6)
+		opt_v6(&o, V6, 8765);
+	return carried ? &o : NULL;
+}
+
+const struct opts *both(void)
+{
+	return carrying(HAS_BOTH);
 }
 
 void works(enum kind kind)

@@ -11,7 +11,12 @@
 #define V4_TEXT "198.51.100.7:4321"
 #define V6_TEXT "[2001:db8::77]:8765"
 
-/* Options that name V4_TEXT and V6_TEXT; each thread has its own. */
+/* What a segment carries. */
+enum { HAS_NONE, HAS_V4, HAS_V6, HAS_BOTH, CARRIED };
+extern const char *const carried_name[CARRIED];
+
+/* Options that name V4_TEXT, V6_TEXT or both, or NULL; each thread has its own. */
+const struct opts *carrying(int carried);
 const struct opts *both(void);
 
 /* Connections, with options in the SYN and in the ACK, show that client. */

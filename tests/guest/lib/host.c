@@ -128,16 +128,27 @@ int server_accept(const struct server *s, const char **addr)
 	return fd;
 }
 
+int server_accepted(const struct server *s)
+{
+	int fd = server_accept(s, NULL);
+
+	require(fd >= 0);
+	return fd;
+}
+
+void server_syn(const struct server *s, struct conn *c, const struct opts *syn)
+{
+	server_conn(s, c);
+	conn_syn(c, syn);
+	require(conn_synack(c, NULL));
+}
+
 int server_connect(const struct server *s, struct conn *c, const struct opts *syn,
 		   const struct opts *ack)
 {
-	int fd;
-
 	server_conn(s, c);
 	require(conn_open(c, syn, ack));
-	fd = server_accept(s, NULL);
-	require(fd >= 0);
-	return fd;
+	return server_accepted(s);
 }
 
 bool data_reads(int fd, const char *want)

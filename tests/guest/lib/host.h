@@ -59,6 +59,12 @@ const char *server_sees(const struct server *s, const struct conn *c);
 /* accept() within WAIT_MS; -1 if nothing comes. @addr may be NULL. */
 int server_accept(const struct server *s, const char **addr);
 
+/* The same, without the address; ends the test if there is none. */
+int server_accepted(const struct server *s);
+
+/* A connection whose SYN, with these options, has been answered; ends the test if it has not. */
+void server_syn(const struct server *s, struct conn *c, const struct opts *syn);
+
 /* A connection made with these options and accepted; ends the test if that fails. */
 int server_connect(const struct server *s, struct conn *c, const struct opts *syn,
 		   const struct opts *ack);
