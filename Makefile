@@ -61,6 +61,9 @@ deb: ## build toa-dkms and toa-utils for Debian and Ubuntu, into build/
 rpm: ## build toa-dkms and toa-utils for RHEL and its like, into build/
 	scripts/package rpm
 
+unit: ## the quick loop: test the option parser in user space, as any user, in seconds
+	$(MAKE) -C tests/unit check
+
 check: ## run the tests, in QEMU (KERNELS="6.1 6.12 ..." picks kernels)
 	scripts/check
 
@@ -96,5 +99,5 @@ demo: ## see the module work in QEMU, with nginx, HAProxy and curl
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
-.PHONY: all clean install check check-all check-debug mutants fuzz bench plot soak months demo help
+.PHONY: all clean install unit check check-all check-debug mutants fuzz bench plot soak months demo help
 .PHONY: install-tools uninstall sign deb rpm

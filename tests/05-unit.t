@@ -80,6 +80,19 @@ fuzzer() {
 	clang_fuzzes
 }
 
+# anybody: root runs them as nobody, who may not be able to read this tree
+anybody() {
+	mkdir -p "$tmp/tree/tests" "$tmp/home" && cp toa_option.[ch] "$tmp/tree" &&
+		cp -R tests/unit "$tmp/tree/tests" || return 1
+	set -- env -u TOA_CACHE -u XDG_CACHE_HOME -u BUILD HOME="$tmp/home" \
+		timeout 300 make -C "$tmp/tree/tests/unit" check
+	if [ "$(id -u)" -eq 0 ]; then
+		chmod 755 "$tmp" && chown nobody "$tmp/home" &&
+			set -- setpriv --reuid nobody --clear-groups "$@" || return 1
+	fi
+	"$@" && [ -x "$tmp/home/.cache/toa/unit/test_option" ]
+}
+
 # flatten FILE: make another program's test results ours
 flatten() {
 	while IFS= read -r line; do
@@ -112,6 +125,12 @@ if tool gcc gcc libc6-dev && tool make make; then
 	fi
 	run "parser: the tests reach every line and branch" \
 		timeout 300 make -C tests/unit coverage BUILD="$tmp/unit"
+	if anybody >"$tmp/log" 2>&1; then
+		ok "parser: anybody can run the tests"
+	else
+		not_ok "parser: anybody can run the tests"
+		diag "$tmp/log"
+	fi
 else
 	lacking "parser" "no gcc and make"
 fi
