@@ -82,7 +82,7 @@ fuzz: ## fuzz the option parser (RUNS=10000000)
 bench: ## measure what the module costs (KERNELS="6.1 6.12 ..."), into build/bench
 	scripts/bench $(KERNELS)
 
-plot: ## the same, and make README's picture of it, doc/cost.svg
+plot: ## the same, and make the picture of it, doc/cost.svg
 	scripts/bench --plot doc/cost.svg $(KERNELS)
 
 soak: ## mixed traffic through a bad network, every answer compared (CONNS=20000, KERNEL=6.1)

@@ -1,15 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# 06-readme.t: every C sample in README.md compiles as printed, without a warning; whole programs
-# are linked too.
+# 06-readme.t: every C sample in README.md and in the pages under doc/ compiles as printed, without a
+# warning; whole programs are linked too.
 #
 # Usage: prove tests/06-readme.t
-# README=FILE tests another file.
+# README=FILE tests another file, and no page.
 # Exit status: 0 if all tests passed, 1 otherwise.
 
 cd "$(dirname "$0")/.." || exit 1
-readme=${README:-README.md}
+# Where samples must be; other pages may have some.
+pages=${README:-README.md doc/application.md}
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -27,33 +28,38 @@ if ! command -v gcc >/dev/null; then
 	echo "1..1"
 	exit 1
 fi
-if [ ! -e "$readme" ]; then
-	echo "not ok 1 - there is $readme"
-	echo "1..1"
-	exit 1
-fi
-
-# Each block goes to a file that is named after the line it begins in.
-awk -v dir="$tmp" '
-	/^[ \t]*```/ {
-		if (file) {
-			close(file)
-			file = ""
-		} else if (inside) {
-			inside = 0
-		} else if ($0 ~ /^[ \t]*```c[ \t]*$/) {
-			file = sprintf("%s/line%05d.c", dir, NR + 1)
-			printf "" >file
-		} else {
-			inside = 1
-		}
-		next
-	}
-	file { print >file }
-' "$readme"
+for page in $pages; do
+	if [ ! -e "$page" ]; then
+		echo "not ok 1 - there is $page"
+		echo "1..1"
+		exit 1
+	fi
+done
 
 count=0
 failed=0
+
+# blocks PAGE: each goes to a file that is named after the line it begins in
+blocks() {
+	rm -f "$tmp"/line*.c
+	awk -v dir="$tmp" '
+		/^[ \t]*```/ {
+			if (file) {
+				close(file)
+				file = ""
+			} else if (inside) {
+				inside = 0
+			} else if ($0 ~ /^[ \t]*```c[ \t]*$/) {
+				file = sprintf("%s/line%05d.c", dir, NR + 1)
+				printf "" >file
+			} else {
+				inside = 1
+			}
+			next
+		}
+		file { print >file }
+	' "$1"
+}
 
 # sample FILE STANDARD
 sample() {
@@ -71,25 +77,41 @@ sample() {
 	count=$((count + 1))
 	if timeout 60 gcc "-std=$standard" -O2 -Wall -Wextra -Werror -I. "$@" "$file" \
 		>"$tmp/log" 2>&1; then
-		echo "ok $count - the $what at line $line of $(basename "$readme"), -std=$standard"
+		echo "ok $count - the $what at line $line of $page, -std=$standard"
 	else
-		echo "not ok $count - the $what at line $line of $(basename "$readme"), -std=$standard"
+		echo "not ok $count - the $what at line $line of $page, -std=$standard"
 		sed 's/^/# /' "$tmp/log"
 		failed=1
 	fi
 }
 
-for file in "$tmp"/line*.c; do
-	[ -e "$file" ] || continue
-	sample "$file" gnu99
-	sample "$file" c99
-	sample "$file" gnu17
-done
+# samples PAGE: false if it has none
+samples() {
+	page=$1
+	blocks "$page"
+	samples_before=$count
+	for file in "$tmp"/line*.c; do
+		[ -e "$file" ] || continue
+		sample "$file" gnu99
+		sample "$file" c99
+		sample "$file" gnu17
+	done
+	[ "$count" -gt "$samples_before" ]
+}
 
-if [ $count -eq 0 ]; then
-	count=1
+for must in $pages; do
+	samples "$must" && continue
+	count=$((count + 1))
 	failed=1
-	echo "not ok 1 - $readme has C samples"
+	echo "not ok $count - $must has C samples"
+done
+if [ -z "${README:-}" ]; then
+	for may in doc/*.md; do
+		case " $pages " in
+		*" $may "*) ;;
+		*) samples "$may" ;;
+		esac
+	done
 fi
 echo "1..$count"
 exit $failed

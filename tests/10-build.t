@@ -81,14 +81,14 @@ described() {
 	esac
 }
 
-# The parameters of the module built last are those of README's table, and each is described.
+# The parameters of the module built last are those of doc/parameters.md, and each is described.
 parameters() {
 	modinfo -p "$(cat "$tmp/ko")" | sort >"$tmp/parameters"
 	# shellcheck disable=SC2016
-	sed -n '/^### Parameters/,/^## /s/^| `\([a-z0-9_]*\)` | \([^ |]*\) |.*/\1 \2/p' README.md |
-		sort >"$tmp/readme"
-	[ -s "$tmp/readme" ] || return 1
-	sed 's/ .*//' "$tmp/readme" >"$tmp/names"
+	sed -n '/^## All parameters/,/^## `/s/^| `\([a-z0-9_]*\)` | \([^ |]*\) |.*/\1 \2/p' doc/parameters.md |
+		sort >"$tmp/page"
+	[ -s "$tmp/page" ] || return 1
+	sed 's/ .*//' "$tmp/page" >"$tmp/names"
 	sed 's/:.*//' "$tmp/parameters" | diff "$tmp/names" - || return 1
 	while read -r name default; do
 		text=$(grep "^$name:" "$tmp/parameters")
@@ -96,7 +96,7 @@ parameters() {
 			echo "default $default: $text"
 			return 1
 		}
-	done <"$tmp/readme"
+	done <"$tmp/page"
 }
 
 #
@@ -282,7 +282,7 @@ for kernel in $(kernels); do
 	run "$kernel: modinfo: for this kernel" info vermagic "$(cat "$dir/release") "
 	run "$kernel: modinfo: GPL" info license GPL
 	run "$kernel: modinfo: depends on no other module" test -z "$(modinfo -F depends "$(cat "$tmp/ko")")"
-	run "$kernel: modinfo: each parameter, with its default, as in README" parameters
+	run "$kernel: modinfo: each parameter, with its default, as in doc/parameters.md" parameters
 	build "$kernel: W=1 is silent" "$kernel" W=1
 	build "$kernel: sparse is silent" "$kernel" C=2 CF=-D__CHECK_ENDIAN__
 	build "$kernel: DEBUG=1 builds without a warning" "$kernel" DEBUG=1

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# 65-balancers.t: the balancers by name: README.md, README.ja.md and packaging/toa.conf have the same rows, and
-# the module takes each one's parameters.
+# 65-balancers.t: the balancers by name: doc/balancers.md and packaging/toa.conf have the same rows, the example in
+# README.md and README.ja.md is one of them, and the module takes each one's parameters.
 #
 # Usage: prove tests/65-balancers.t
 # Environment: KERNELS="NAME..." (see scripts/kernels; the guest boots the first; default: 6.1)
@@ -29,14 +29,20 @@ conf() {
 		{ name = substr($0, 3) }' packaging/toa.conf
 }
 
-table README.md "### Balancers" >"$tmp/readme"
-table README.ja.md "### ロードバランサ" >"$tmp/ja"
+# example FILE: its line for toa.conf is a row, with `trusted` before it
+example() {
+	sed -n 's/^options toa trusted=[^ ]* //p' "$1" >"$tmp/example"
+	[ "$(wc -l <"$tmp/example")" -eq 1 ] && grep -qxF -f "$tmp/example" "$tmp/rows"
+}
+
+table doc/balancers.md "## Parameters by balancer" >"$tmp/page"
 conf >"$tmp/conf"
-run "README.md: balancers by name" test "$(wc -l <"$tmp/readme")" -ge 15
-run "packaging/toa.conf has the rows of README.md" diff "$tmp/readme" "$tmp/conf"
-cut -f 2 "$tmp/readme" >"$tmp/rows"
-cut -f 2 "$tmp/ja" >"$tmp/rows.ja"
-run "README.ja.md has the parameters of README.md" diff "$tmp/rows" "$tmp/rows.ja"
+run "doc/balancers.md: balancers by name" test "$(wc -l <"$tmp/page")" -ge 15
+run "packaging/toa.conf has the rows of doc/balancers.md" diff "$tmp/page" "$tmp/conf"
+cut -f 2 "$tmp/page" >"$tmp/rows"
+for file in README.md README.ja.md; do
+	run "$file: its example is a row of doc/balancers.md" example "$file"
+done
 
 # The guest's part. What is written is what is read, but for truth.
 cat >"$tmp/load" <<-'END'

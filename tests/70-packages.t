@@ -26,7 +26,7 @@ names() {
 for name in $(names); do
 	run "parameter $name: packaging/toa.conf" grep -qE "^#options toa $name=" packaging/toa.conf
 	run "parameter $name: toa(4)" grep -qE "^\.It Cm $name( |$)" man/toa.4
-	run "parameter $name: README.md" grep -qF "| \`$name\` |" README.md
+	run "parameter $name: doc/parameters.md" grep -qF "| \`$name\` |" doc/parameters.md
 done
 
 # Each line that the module writes into the kernel log, but those of debug=1: with ... where it varies.
@@ -104,7 +104,7 @@ cat >"$guest/boot" <<-'END'
 	depmod
 	/toa/out/systemd/ld-linux-x86-64.so.2 --library-path /toa/out/systemd /toa/out/systemd/systemd-modules-load
 	dmesg | grep "TOA: .*toa load success" || exit 1
-	# The same with a file as README.md makes it.
+	# The same with a file as doc/install.md makes it.
 	rmmod toa && dmesg -c >/dev/null && rm /usr/lib/modules-load.d/toa.conf && mkdir -p /etc/modules-load.d || exit 1
 	echo toa > /etc/modules-load.d/toa.conf
 	/toa/out/systemd/ld-linux-x86-64.so.2 --library-path /toa/out/systemd /toa/out/systemd/systemd-modules-load

@@ -81,7 +81,7 @@ silent "Java: builds without a warning" built java "javac -Xlint:all -Werror Ser
 
 mkdir "$tmp/lb" && cp tests/lb/*.[ch] tests/lb/Makefile tests/lb/topology.sh "$tmp/lb"
 cp tests/examples/guest "$tmp/mnt/examples"
-grep -E '^(perf|bpftrace|trace-cmd) ' README.md >"$tmp/mnt/examples/README.md"
+grep -E '^(perf|bpftrace|trace-cmd) ' doc/monitoring.md >"$tmp/mnt/examples/tracers"
 if need gcc libc6-dev make && scripts/kernel 6.1 >/dev/null; then
 	run "the test balancer builds" make -C "$tmp/lb" toa-lb
 	scripts/vm --root languages --payload "$tmp/lb:lb" --payload "$tmp/mnt/examples:examples" \
