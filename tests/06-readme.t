@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # 06-readme.t: every C sample in README.md and in the pages under doc/ compiles as printed, without a
-# warning; whole programs are linked too.
+# warning; whole programs are linked too; HACKING.md's guest test compiles where it says.
 #
 # Usage: prove tests/06-readme.t
 # README=FILE tests another file, and no page.
@@ -105,7 +105,33 @@ for must in $pages; do
 	failed=1
 	echo "not ok $count - $must has C samples"
 done
+# with_example: getpeername.c with HACKING.md's test in it: the function before main(), and its line in there
+with_example() {
+	awk '
+		BEGIN { n = 0 }
+		/^```/ { if (inside) n++; inside = /^```c$/; next }
+		FNR == NR { if (inside) text[n] = text[n] $0 "\n"; next }
+		/^int main/ { printf "%s\n", text[0] }
+		/^\treturn toa_main/ { printf "%s", text[1] }
+		{ print }
+		END { exit n < 2 }' HACKING.md tests/guest/getpeername.c
+}
+
+example() {
+	with_example >"$tmp/example.c" &&
+		gcc -std=gnu99 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Itests/guest/lib -fsyntax-only \
+			"$tmp/example.c"
+}
+
 if [ -z "${README:-}" ]; then
+	count=$((count + 1))
+	if example >"$tmp/log" 2>&1; then
+		echo "ok $count - HACKING.md: its guest test compiles in tests/guest/getpeername.c"
+	else
+		echo "not ok $count - HACKING.md: its guest test compiles in tests/guest/getpeername.c"
+		sed 's/^/# /' "$tmp/log"
+		failed=1
+	fi
 	for may in doc/*.md; do
 		case " $pages " in
 		*" $may "*) ;;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# 07-commands.t: every command that README.md or a page under doc/ prints is run by a test:
+# 07-commands.t: every command that README.md, HACKING.md or a page under doc/ prints is run by a test:
 # commands.list says by which.
 #
 # Usage: prove tests/07-commands.t
@@ -19,7 +19,7 @@ short() {
 }
 
 # The lines of all blocks that are marked as shell, behind their page's name.
-awk '/^```/ { inside = /^```sh$/; next } inside && !/^#/ && NF { print FILENAME "\t" $0 }' README.md doc/*.md >"$tmp/printed"
+awk '/^```/ { inside = /^```sh$/; next } inside && !/^#/ && NF { print FILENAME "\t" $0 }' README.md HACKING.md doc/*.md >"$tmp/printed"
 cut -f 2- "$tmp/printed" >"$tmp/commands"
 
 while IFS="$tab" read -r page command; do
