@@ -38,7 +38,7 @@ install: all install-tools ## install the module for the kernel it was built for
 	depmod $(if $(DESTDIR),-b $(DESTDIR)) $(RELEASE)
 
 install-tools:
-	install -D -m 755 tools/toactl $(DESTDIR)$(PREFIX)/sbin/toactl
+	tools/put-together $(DESTDIR)$(PREFIX)/sbin/toactl
 	install -D -m 644 man/toactl.8 $(DESTDIR)$(PREFIX)/share/man/man8/toactl.8
 	install -D -m 644 man/toa.4 $(DESTDIR)$(PREFIX)/share/man/man4/toa.4
 	install -D -m 644 toa.h $(DESTDIR)$(PREFIX)/include/toa.h

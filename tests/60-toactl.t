@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# 60-toactl.t: toactl on files that stand for /proc and /sys, under dash and busybox; its man pages; then
-# in a guest, where the doctor must find the faults that tests/toactl/guest plants.
+# 60-toactl.t: toactl, as it is installed, on files that stand for /proc and /sys, under dash and busybox;
+# the same in the sources; its man pages; then in a guest, where the doctor must find the faults that
+# tests/toactl/guest plants.
 #
 # Usage: prove tests/60-toactl.t
 # Environment: KERNELS="NAME..." (see scripts/kernels; the guest boots the first; default: 6.1)
@@ -124,7 +125,7 @@ says() {
 
 run_shell() {
 	# shellcheck disable=SC2086
-	PATH=$shell_path $shell tools/toactl "$@"
+	PATH=$shell_path $shell "$tmp/toactl" "$@"
 }
 
 # json PROGRAM ARGUMENT...: what toactl prints is JSON, and the Python expression on it, x, is true
@@ -439,6 +440,43 @@ in_shell() {
 	packets
 }
 
+# in_sources NAME PROGRAM: it answers as the one that is installed
+in_sources() {
+	healthy
+	for arguments in --help --version nonsense status "stats --prometheus" "table --json" "doctor --seconds 0"; do
+		# shellcheck disable=SC2086
+		"$tmp/toactl" $arguments >"$tmp/installed" 2>&1
+		echo "status $?" >>"$tmp/installed"
+		# shellcheck disable=SC2086
+		"$2" $arguments >"$tmp/sources" 2>&1
+		echo "status $?" >>"$tmp/sources"
+		run "$1: $arguments" diff "$tmp/installed" "$tmp/sources"
+	done
+}
+
+# A part that cannot be read makes no program.
+part_missing() {
+	cp -R tools "$tmp/tools"
+	rm "$tmp/tools/toactl.d/table.sh"
+	! "$tmp/tools/put-together" "$tmp/half/toactl" && [ -z "$(ls "$tmp/half")" ]
+}
+
+one_script() {
+	run "make install-tools installs the one script" \
+		sh -c "make DESTDIR='$tmp/dest' PREFIX=/usr install-tools && cmp '$tmp/toactl' '$tmp/dest/usr/sbin/toactl'"
+	run "no script if a part is missing" part_missing
+	silent "shellcheck: the one script" shellcheck "$tmp/toactl"
+	in_sources "in the sources" tools/toactl
+	ln -s "$PWD/tools/toactl" "$tmp/link"
+	in_sources "in the sources, by a link" "$tmp/link"
+}
+
+run "toactl is put together" tools/put-together "$tmp/toactl"
+if need make shellcheck; then
+	one_script
+else
+	lacking "the one script" "no make, no shellcheck"
+fi
 command -v busybox >/dev/null || need busybox-static || command -v busybox >/dev/null || {
 	lacking "toactl in its shells" "no busybox"
 	finish
@@ -463,7 +501,7 @@ for word in status stats table doctor; do
 done
 
 run "toactl has the module's version" \
-	test "toactl $(sed -n 's/^#define TOA_VERSION "\(.*\)"/\1/p' toa_main.c)" = "$(tools/toactl --version)"
+	test "toactl $(sed -n 's/^#define TOA_VERSION "\(.*\)"/\1/p' toa_main.c)" = "$("$tmp/toactl" --version)"
 
 if [ -x tests/toactl/guest ]; then
 	# shellcheck source=/dev/null

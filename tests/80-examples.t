@@ -48,7 +48,7 @@ data() {
 		import re
 		known = set("toa_" + re.sub("^toa_", "", n) + "_total" for n in
 		            re.findall(r'(?:\] = |seq, )"([a-z0-9_]+)",', open("toa_stats.c").read()))
-		known |= set(re.findall(r"# HELP (toa_[a-z0-9_]+) ", open("tools/toactl").read()))
+		known |= set(re.findall(r"# HELP (toa_[a-z0-9_]+) ", open("tools/toactl.d/prometheus.sh").read()))
 		text = open("examples/grafana/toa.json").read() + json.dumps(rules)
 		used = set(re.findall(r"\btoa_[a-z0-9_]+\b", text))
 		assert used <= known, used - known

@@ -1,0 +1,92 @@
+# shellcheck shell=sh disable=SC2034
+# SPDX-License-Identifier: GPL-2.0
+#
+# common.sh: what all parts of toactl use: where the files are, errors, files of one line, parameters,
+# the counters.
+
+# Tests put files of their own in the place of /proc, /sys and /lib.
+ROOT=${TOACTL_ROOT:-}
+STATS=$ROOT/proc/net/toa_stats
+TABLE=$ROOT/proc/net/toa_table
+MODULE=$ROOT/sys/module/toa
+PARAMETERS=$MODULE/parameters
+
+bad_usage() {
+	echo "toactl: $*" >&2
+	usage >&2
+	exit 64
+}
+
+die() {
+	echo "toactl: $*" >&2
+	exit 2
+}
+
+# is_number TEXT [LOW HIGH]
+is_number() {
+	case $1 in
+	'' | *[!0-9]* | ??????????*) return 1 ;;
+	esac
+	[ "$1" -ge "${2:-0}" ] && [ "$1" -le "${3:-999999999}" ]
+}
+
+# in_list WORD LIST: is the word in the list with commas?
+in_list() {
+	case ",$2," in
+	*",$1,"*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# file_text FILE: its first line, or nothing
+file_text() {
+	[ -r "$1" ] || return 1
+	file_line=
+	IFS= read -r file_line <"$1" 2>/dev/null || [ -n "$file_line" ] || return 1
+	printf '%s\n' "$file_line"
+}
+
+parameter() {
+	file_text "$PARAMETERS/$1"
+}
+
+# Bool parameters read Y or N, numeric ones as numbers.
+is_on() {
+	case $(parameter "$1") in
+	Y | y | [1-9]*) ;;
+	*) return 1 ;;
+	esac
+}
+
+kernel_log() {
+	if [ -n "$ROOT" ]; then
+		cat "$ROOT/dmesg" 2>/dev/null
+	else
+		dmesg 2>/dev/null
+	fi
+}
+
+kernel_release() {
+	file_text "$ROOT/proc/sys/kernel/osrelease" || uname -r
+}
+
+# sums: one line "ROW SUM" for each row, summed over CPUs
+sums() {
+	awk '{
+		colon = index($0, ":")
+		if (!colon)
+			next
+		name = substr($0, 1, colon - 1)
+		gsub(/[ \t]/, "", name)
+		n = split(substr($0, colon + 1), column, " ")
+		sum = 0
+		for (i = 1; i <= n; i++)
+			sum += column[i]
+		printf "%s %.0f\n", name, sum
+	}' "$STATS"
+}
+
+# value ROW SUMS: the row's sum, 0 if this version of the module does not have it
+value() {
+	printf '%s\n' "$2" | awk -v row="$1" '$1 == row { n = $2 } END { printf "%.0f\n", n }'
+}

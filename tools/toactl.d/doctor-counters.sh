@@ -1,0 +1,87 @@
+# shellcheck shell=sh disable=SC2154
+# SPDX-License-Identifier: GPL-2.0
+#
+# doctor-counters.sh: findings from what the counters say, sums_before and sums_after.
+
+# grown LEVEL-NOW LEVEL-BEFORE ROW TEXT DO: a finding if the row counted, now or before
+grown() {
+	grown_was=$(value "$3" "$sums_before")
+	grown_is=$(value "$3" "$sums_after")
+	if [ "$grown_is" -gt "$grown_was" ]; then
+		finding "$1" "$3" "grew by $((grown_is - grown_was)) while the doctor watched: $4" "$5"
+	elif [ "$grown_is" -gt 0 ]; then
+		finding "$2" "$3" "is $grown_is since the module was loaded: $4" "$5"
+	fi
+}
+
+# senders: those that the traffic check saw
+senders() {
+	[ -n "${traffic:-}" ] || return 0
+	printf '%s\n' "$traffic" | awk '$1 == "from" { printf "%s%s", n++ ? " " : " (seen: ", $2 }
+		END { if (n) printf ")" }'
+}
+
+# behind: on how many connections the traffic check saw such options in one segment
+behind() {
+	[ -n "${traffic:-}" ] || return 0
+	[ "$(seen behind)" -eq 0 ] || printf ' (seen: in one segment, on %s connections)' "$(seen behind)"
+}
+
+check_counters() {
+	grown problem warning toa_table_full "addresses are lost, as the table holds table_max ($(parameter table_max)) connections" \
+		"echo N > /sys/module/toa/parameters/table_max, and table_max=N in /etc/modprobe.d/toa.conf"
+	grown problem warning toa_alloc_failed "addresses are lost, as memory was short" \
+		"free memory, or raise vm.min_free_kbytes"
+	grown warning warning toa_probe_missed "calls passed unseen: hooks by kprobes can be missed" \
+		"load with hook=auto where the kernel has ftrace; stop other tracers (perf, bpftrace, kprobe_events)"
+	grown problem warning toa_untrusted "addresses are ignored, as their senders are not in trusted=$(parameter trusted)" \
+		"if a sender$(senders) is your balancer, add its address to trusted, in /sys/module/toa/parameters and /etc/modprobe.d/toa.conf; if not, keep it away from the port"
+	grown warning note toa_segment "options came in a segment that segments=$(parameter segments) does not name" \
+		"if the balancer marks that segment, name it in segments; if not, clients forge, and nothing is to be done"
+	grown warning note toa_disagree "options named another client than the one that counts, in an earlier segment or in the same one$(behind): the balancer passes on what clients write, or it is one of a chain" \
+		"leave in segments only those that the balancer writes, in opt_ipv4, opt_ipv6, opt_hostid and opt_bare only its kinds: toactl doctor --port N sees which; behind a chain, of which the first takes out what clients write: echo last > /sys/module/toa/parameters/pick"
+	grown warning note toa_syn_evicted "handshakes were forgotten because others needed their slot: a SYN flood?" \
+		"if addresses are lost, load with a bigger syn_slots (it is $(parameter syn_slots))"
+	grown warning note toa_share_full "addresses of a user's or a container's namespaces are lost, as they hold their share of the table or the slots" \
+		"if they are servers of yours: a smaller tenant_share (it is $(parameter tenant_share)) gives each more, 1 all; 0 gives nothing"
+	grown warning note toa_invalid "options name addresses that nobody may claim" \
+		"find the sender with debug=1 and dmesg: somebody forges, or the balancer is misconfigured"
+	check_room
+	check_drift
+}
+
+# Before addresses are lost.
+check_room() {
+	room_used=$(($(value toa_entry_alloc "$sums_after") - $(value toa_entry_free "$sums_after")))
+	room_max=$(parameter table_max)
+	[ $((room_used * 5)) -le $((room_max * 4)) ] ||
+		finding warning table_max "the table holds $room_used connections, and can hold $room_max" \
+			"echo N > /sys/module/toa/parameters/table_max, and table_max=N in /etc/modprobe.d/toa.conf"
+}
+
+# An IPv6 address that was made is in the table until it is freed.
+check_drift() {
+	[ -r "$TABLE" ] || return 0
+	drift_before=$(sums)
+	drift_table=$(in_table)
+	drift_after=$(sums)
+	drift_living=$(($(value ip6_address_alloc "$drift_after") - $(value ip6_address_free "$drift_after")))
+	# Connections came or went meanwhile: nothing can be said.
+	[ "$drift_before" = "$drift_after" ] || return 0
+	drift_table=${drift_table#* }
+	[ "$drift_living" -eq "$drift_table" ] ||
+		finding warning ip6_address "$drift_living were made and not freed, but the table has $drift_table" \
+			"please report it, with the output of: toactl stats; toactl table"
+}
+
+# The same from the counters, which know families only.
+check_families() {
+	families_all=$(($(value syn_recv_sock_toa "$sums_after") + $(value toa_late "$sums_after")))
+	families_six=$(value ip6_address_alloc "$sums_after")
+	[ -e "$PARAMETERS/opt_ipv6" ] && [ "$families_all" -gt 0 ] || return 0
+	if [ "$families_six" -eq 0 ] && [ -n "$(parameter opt_ipv6)" ]; then
+		unused_kinds opt_ipv6 "$(parameter opt_ipv6)" '' "$families_all connections with an address since load"
+	elif [ "$families_six" -ge "$families_all" ] && [ -n "$(parameter opt_ipv4)" ] && ! is_on both; then
+		unused_kinds opt_ipv4 "$(parameter opt_ipv4)" '' "$families_all connections with an address since load"
+	fi
+}

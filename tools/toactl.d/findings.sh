@@ -1,0 +1,29 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# findings.sh: findings of toactl status and doctor, one line each on standard output,
+# "LEVEL<tab>SUBJECT<tab>TEXT<tab>WHAT TO DO", and the report that people get of them.
+
+finding() {
+	printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4:-}"
+}
+
+# report: findings as lines for people; the exit status is the worst
+report() {
+	awk -F '\t' '
+		BEGIN { rank["warning"] = 1; rank["problem"] = 2 }
+		{
+			printf "%-8s %-17s %s\n", $1, $2, $3
+			if ($4 != "")
+				printf "         %-17s do: %s\n", "", $4
+			if (rank[$1] > worst)
+				worst = rank[$1]
+		}
+		END { exit worst + 0 }'
+}
+
+# unused_kinds PARAMETER UNUSED USED WHERE
+unused_kinds() {
+	finding note "$1" "$2 came on none of $4, but clients that write it are believed" \
+		"if the balancer never sends it: echo ${3:+$3 }> /sys/module/toa/parameters/$1, and $1=$3 in /etc/modprobe.d/toa.conf"
+}
