@@ -66,6 +66,8 @@ tac "$tmp/plan" >"$tmp/reversed"
 tr ' ' '\n' <"$tmp/plan" | sort >"$tmp/planned"
 rooms >"$tmp/rooms"
 run "tests/rooms has each room once" diff "$tmp/rooms" "$tmp/planned"
+awk '/^```/ { n++; next } n == 1' doc/design.md >"$tmp/picture"
+run "doc/design.md shows the plan" diff "$tmp/plan" "$tmp/picture"
 
 includes >"$tmp/arrows"
 down "what files include"
