@@ -252,8 +252,10 @@ static void want_requests(void)
 void toa_hook_catch_up(void)
 {
 	mutex_lock(&late_lock);
-	if (running && cancel_delayed_work_sync(&requests_work))
+	if (running) {
+		cancel_delayed_work_sync(&requests_work);
 		requests_work_fn(&requests_work.work);
+	}
 	mutex_unlock(&late_lock);
 }
 #endif
