@@ -22,12 +22,12 @@ die() {
 	exit 2
 }
 
-# is_number TEXT [LOW HIGH]
+# is_number TEXT LOW HIGH
 is_number() {
 	case $1 in
 	'' | *[!0-9]* | ??????????*) return 1 ;;
 	esac
-	[ "$1" -ge "${2:-0}" ] && [ "$1" -le "${3:-999999999}" ]
+	[ "$1" -ge "$2" ] && [ "$1" -le "$3" ]
 }
 
 # in_list WORD LIST: is the word in the list with commas?

@@ -3,12 +3,17 @@
 #
 # doctor-counters.sh: findings from what the counters say, sums_before and sums_after.
 
+# gain ROW: how much it counted while the doctor watched
+gain() {
+	echo $(($(value "$1" "$sums_after") - $(value "$1" "$sums_before")))
+}
+
 # grown LEVEL-NOW LEVEL-BEFORE ROW TEXT DO: a finding if the row counted, now or before
 grown() {
-	grown_was=$(value "$3" "$sums_before")
+	grown_by=$(gain "$3")
 	grown_is=$(value "$3" "$sums_after")
-	if [ "$grown_is" -gt "$grown_was" ]; then
-		finding "$1" "$3" "grew by $((grown_is - grown_was)) while the doctor watched: $4" "$5"
+	if [ "$grown_by" -gt 0 ]; then
+		finding "$1" "$3" "grew by $grown_by while the doctor watched: $4" "$5"
 	elif [ "$grown_is" -gt 0 ]; then
 		finding "$2" "$3" "is $grown_is since the module was loaded: $4" "$5"
 	fi
@@ -24,12 +29,13 @@ senders() {
 # behind: on how many connections the traffic check saw such options in one segment
 behind() {
 	[ -n "${traffic:-}" ] || return 0
-	[ "$(seen behind)" -eq 0 ] || printf ' (seen: in one segment, on %s connections)' "$(seen behind)"
+	behind_on=$(seen behind)
+	[ "$behind_on" -eq 0 ] || printf ' (seen: in one segment, on %s connections)' "$behind_on"
 }
 
 check_counters() {
 	grown problem warning toa_table_full "addresses are lost, as the table holds table_max ($(parameter table_max)) connections" \
-		"echo N > /sys/module/toa/parameters/table_max, and table_max=N in /etc/modprobe.d/toa.conf"
+		"$(to_set table_max N)"
 	grown problem warning toa_alloc_failed "addresses are lost, as memory was short" \
 		"free memory, or raise vm.min_free_kbytes"
 	grown warning warning toa_probe_missed "calls passed unseen: hooks by kprobes can be missed" \
@@ -56,7 +62,7 @@ check_room() {
 	room_max=$(parameter table_max)
 	[ $((room_used * 5)) -le $((room_max * 4)) ] ||
 		finding warning table_max "the table holds $room_used connections, and can hold $room_max" \
-			"echo N > /sys/module/toa/parameters/table_max, and table_max=N in /etc/modprobe.d/toa.conf"
+			"$(to_set table_max N)"
 }
 
 # An IPv6 address that was made is in the table until it is freed.
@@ -74,7 +80,7 @@ check_drift() {
 			"please report it, with the output of: toactl stats; toactl table"
 }
 
-# The same from the counters, which know families only.
+# Kinds that are believed, but have not come since load: the counters know families only.
 check_families() {
 	families_all=$(($(value syn_recv_sock_toa "$sums_after") + $(value toa_late "$sums_after")))
 	families_six=$(value ip6_address_alloc "$sums_after")

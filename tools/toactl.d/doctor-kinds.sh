@@ -29,10 +29,7 @@ kinds_of() {
 
 # known_kind KIND LENGTH
 known_kind() {
-	case ",$(kinds_of "$2")," in
-	*",$1,"*) ;;
-	*) return 1 ;;
-	esac
+	in_list "$1" "$(kinds_of "$2")"
 }
 
 # wrong_kind KIND LENGTH: what to do about an option that is not believed

@@ -63,13 +63,11 @@ check_file() {
 				"if it says 'Key was rejected by service': mokutil --import the certificate, and reboot"
 		fi
 	fi
-	return 0
 }
 
 check_not_loaded() {
 	others=$(other_modules)
 	if [ -e "$STATS" ] || [ -n "$others" ]; then
-		others=$(printf '%s' "$others" | tr '\n' ' ')
 		finding problem module "another TOA module is loaded${others:+: $others}" \
 			"rmmod ${others:-it}; modprobe toa; keep it away at boot: echo blacklist ${others:-NAME} > /etc/modprobe.d/no-other-toa.conf"
 		return
@@ -112,7 +110,6 @@ check_loaded() {
 	finding ok module "loaded, version $(file_text "$MODULE/version"), for $(kernel_release)"
 	others=$(other_modules)
 	if [ -n "$others" ]; then
-		others=$(printf '%s' "$others" | tr '\n' ' ')
 		finding problem module "another TOA module is loaded too: $others" \
 			"rmmod $others; keep it away at boot: echo blacklist $others > /etc/modprobe.d/no-other-toa.conf"
 	fi

@@ -4,17 +4,19 @@
 # doctor-traffic.sh: findings about what arrives while the doctor watches: the options, the segments they
 # stand in, their kinds. Reads what doctor.sh and doctor-capture.sh set.
 
+AGAIN="run it again while a client connects through the balancer, or longer: --seconds 60"
+
 check_traffic() {
-	late=$(($(value toa_late "$sums_after") - $(value toa_late "$sums_before")))
-	made=$(($(value syn_recv_sock_toa "$sums_after") - $(value syn_recv_sock_toa "$sums_before")))
-	bare=$(($(value syn_recv_sock_no_toa "$sums_after") - $(value syn_recv_sock_no_toa "$sums_before")))
-	untrusted=$(($(value toa_untrusted "$sums_after") - $(value toa_untrusted "$sums_before")))
+	late=$(gain toa_late)
+	made=$(gain syn_recv_sock_toa)
+	bare=$(gain syn_recv_sock_no_toa)
+	untrusted=$(gain toa_untrusted)
 	# These were made without one.
 	made=$((made + late))
 	bare=$((bare > late ? bare - late : 0))
 	if [ $((made + bare)) -eq 0 ]; then
 		finding warning counters "did not move in $doctor_seconds s: nobody connected" \
-			"run it again while a client connects through the balancer, or longer: --seconds 60"
+			"$AGAIN"
 	else
 		finding ok counters "$made connections with an address and $bare without in $doctor_seconds s"
 	fi
@@ -34,7 +36,7 @@ check_options() {
 	without=$(seen bare)
 	if [ "$connections" -eq 0 ]; then
 		finding warning option "nobody connected to port $doctor_port in $doctor_seconds s" \
-			"run it again while a client connects through the balancer, or longer: --seconds 60"
+			"$AGAIN"
 		return
 	fi
 	printf '%s\n' "$traffic" | sed -n 's/^option //p' >"$scratch"
@@ -85,13 +87,13 @@ check_segments() {
 	where="of $connections connections the option stands $where"
 	if [ -n "$ignored" ]; then
 		finding problem segments "$where; segments=$allowed ignores it there" \
-			"if the balancer writes it: echo $marked > /sys/module/toa/parameters/segments, and segments=$marked in /etc/modprobe.d/toa.conf"
+			"if the balancer writes it: $(to_set segments "$marked")"
 	elif [ "$marked" = data ] && [ "$made" -eq 0 ] && ! is_on late; then
 		finding problem segments "$where: when it comes, the socket is there already" \
-			"echo 1 > /sys/module/toa/parameters/late, and late=1 in /etc/modprobe.d/toa.conf; or let the listener wait for data (nginx: listen ... deferred), then accept() is right too"
+			"$(to_set late 1); or let the listener wait for data (nginx: listen ... deferred), then accept() is right too"
 	elif [ -n "$unused" ]; then
 		finding note segments "$where; segments=$allowed believes clients that write it into $unused" \
-			"if the balancer writes it into $marked only: echo $marked > /sys/module/toa/parameters/segments, and segments=$marked in /etc/modprobe.d/toa.conf"
+			"if the balancer writes it into $marked only: $(to_set segments "$marked")"
 	else
 		finding ok segments "$where"
 	fi

@@ -8,6 +8,12 @@ finding() {
 	printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4:-}"
 }
 
+# to_set PARAMETER VALUE: what to do, now and for every boot
+to_set() {
+	printf 'echo %s> /sys/module/toa/parameters/%s, and %s=%s in /etc/modprobe.d/toa.conf\n' \
+		"${2:+$2 }" "$1" "$1" "$2"
+}
+
 # report: findings as lines for people; the exit status is the worst
 report() {
 	awk -F '\t' '
@@ -25,5 +31,5 @@ report() {
 # unused_kinds PARAMETER UNUSED USED WHERE
 unused_kinds() {
 	finding note "$1" "$2 came on none of $4, but clients that write it are believed" \
-		"if the balancer never sends it: echo ${3:+$3 }> /sys/module/toa/parameters/$1, and $1=$3 in /etc/modprobe.d/toa.conf"
+		"if the balancer never sends it: $(to_set "$1" "$3")"
 }

@@ -12,10 +12,12 @@ is_ours() {
 	[ -e "$PARAMETERS/syn_slots" ] && [ -e "$PARAMETERS/table_max" ]
 }
 
-# other_modules: names of loaded modules that do the same, as far as their names tell
+# other_modules: names of loaded modules that do the same, as far as their names tell, with spaces between
 other_modules() {
 	awk '{ name = tolower($1) }
-	     (name ~ /(^|_)(toa|uoa|ttm)(_|$)/ || name ~ /^toa|toa$/) && name != "toa" { print $1 }' \
+	     (name ~ /(^|_)(toa|uoa|ttm)(_|$)/ || name ~ /^toa|toa$/) && name != "toa" {
+		     printf "%s%s", n++ ? " " : "", $1
+	     }' \
 		"$ROOT/proc/modules" 2>/dev/null
 }
 
