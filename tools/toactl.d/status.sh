@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # status.sh: toactl status: one screen, and what is wrong. Sets sums_before and sums_after, the counters,
-# which are the same here.
+# which are the same here, and traffic: none was looked at.
 
 describe_parameters() {
 	for file in "$PARAMETERS"/*; do
@@ -22,6 +22,7 @@ do_status() {
 	fi
 	sums_after=$(sums)
 	sums_before=$sums_after
+	traffic=''
 	how=$(mechanism)
 	echo "toa $(file_text "$MODULE/version"): loaded, hooks by ${how:-ftrace or kprobes (root can see which)}"
 	if [ -r "$TABLE" ]; then
