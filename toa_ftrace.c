@@ -228,7 +228,7 @@ static void __no_kmsan_checks on_late(unsigned long ip, unsigned long parent,
 }
 
 static void __no_kmsan_checks on_request(unsigned long ip, unsigned long parent,
-					  struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
+					 struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_check_req((const struct sock *)toa_ftrace_arg(regs, 0),
 		      (const struct sk_buff *)toa_ftrace_arg(regs, 1),

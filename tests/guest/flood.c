@@ -173,9 +173,8 @@ static void floods(const void *arg)
 	server_open(&s, kind, 2 * HONEST);
 	/* Handshakes live half an hour, not a minute: slow kernels need more for the flood. */
 	require(setsockopt(s.fd, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof(retries)) == 0);
-	for (i = 0; i < HONEST; i++) {
+	for (i = 0; i < HONEST; i++)
 		server_syn(&s, &c[i], both());
-	}
 	require(stats_get(&before));
 	slabs = slab_bytes();
 	vmalloc = vmalloc_bytes();

@@ -478,9 +478,8 @@ static void eviction(const void *arg)
 	require(reload("syn_slots=4"));
 	server_open(&s, INET, 16);
 	require(stats_get(&before));
-	for (i = 0; i < 6; i++) {
+	for (i = 0; i < 6; i++)
 		server_syn(&s, &c[i], i == 2 ? opt_b() : opt_a());
-	}
 	check_moved(&before, "toa_syn_evicted", 2);
 	for (i = 0; i < 6; i++) {
 		conn_ack(&c[i], NULL);

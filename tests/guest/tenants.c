@@ -283,9 +283,8 @@ static void slots(const void *arg)
 	load(SMALL);
 	server_open(&s, INET, 20);
 	for (round = 0; round < 2; round++) {
-		for (i = 0; i < 10; i++) {
+		for (i = 0; i < 10; i++)
 			server_syn(&s, &c[i], v4_opt("198.51.100.9", 9));
-		}
 		require(stats_get(&before));
 		tenant_new(&t, ALICE, 1);
 		ask(&t, SYN, 2 * SLOTS);
