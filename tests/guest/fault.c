@@ -286,7 +286,7 @@ static void namespaces(const void *arg)
 
 		ns_new(&ns);
 		ns_enter(&ns);
-		with += access("/proc/self/net/toa_table", F_OK) == 0;
+		with += net_has("toa_table");
 		ns_leave();
 		ns_free(&ns);
 	}

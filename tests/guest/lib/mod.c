@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* This process's namespace is the initial one, unless a test has moved it. */
 #define STATS "/proc/1/net/toa_stats"
-#define TABLE "/proc/self/net/toa_table"
 
 enum {
 	TRIES = 2000,
@@ -391,7 +392,8 @@ bool stats_balanced(void)
 
 int table_get(struct table_line *lines, int max)
 {
-	FILE *f = fopen(TABLE, "re");
+	int fd = net_open("toa_table");
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	char text[512];
 	int n = -1;
 
@@ -557,6 +559,41 @@ void ns_enter(const struct ns *ns)
 	home = ns_open();
 	require(home >= 0);
 	require(setns(ns->fd, CLONE_NEWNET) == 0);
+}
+
+/*
+ * Many kernels before 5.19 go on showing in /proc/PID/net, after setns(), a file that was found there
+ * before, or at least as long as it is open. A child begins with none.
+ */
+int net_open(const char *name)
+{
+	pid_t pid = home < 0 ? getpid() : fork();
+	char path[64];
+	int fd, err;
+
+	require(pid >= 0);
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/net/%s", pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	err = errno;
+	if (pid != getpid()) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	errno = err;
+	return fd;
+}
+
+bool net_has(const char *name)
+{
+	int fd = net_open(name);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 void ns_leave(void)

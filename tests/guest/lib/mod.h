@@ -99,6 +99,9 @@ struct ns {
 void ns_new(struct ns *ns);
 void ns_enter(const struct ns *ns);
 void ns_leave(void);
+/* A file of /proc/net, as the namespace of the moment shows it: opened, or -1; if there is one. */
+int net_open(const char *name);
+bool net_has(const char *name);
 void ns_free(struct ns *ns);
 
 #endif /* TEST_MOD_H */
