@@ -15,10 +15,13 @@ cd "$(dirname "$0")/.." || exit 1
 
 PACKAGES="debhelper dh-dkms dkms rpm rpmlint openssl systemd"
 
-# All but those of toa_debug.c, which only a build for tests has.
+# All but those of toa_debug.c and toa_fault.c, which only a build for tests has.
 names() {
 	for file in toa_*.c; do
-		[ "$file" = toa_debug.c ] || sed -n 's/^module_param[a-z_]*(\([a-z0-9_]*\),.*/\1/p' "$file"
+		case $file in
+		toa_debug.c | toa_fault.c) ;;
+		*) sed -n 's/^module_param[a-z_]*(\([a-z0-9_]*\),.*/\1/p' "$file" ;;
+		esac
 	done
 }
 
