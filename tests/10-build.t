@@ -165,7 +165,7 @@ prototypes() {
 		run "$1: an operation such as $function() with other arguments: refused with a sentence" \
 			grep -m 1 "error: .*TOA: the arguments of $function() are not known" "$tmp/refused"
 	done
-	sed -n '/^const char \*const toa_hook_symbol/,/^}/s/.*"\(.*\)".*/\1/p' toa_hook.c >"$tmp/hooked"
+	sed -n '/^const char \*const toa_target_symbol/,/^}/s/.*"\(.*\)".*/\1/p' toa_target.c >"$tmp/hooked"
 	run "there are hooked functions" test "$(wc -l <"$tmp/hooked")" -gt 10
 	while IFS= read -r function; do
 		run "toa_prototypes.c knows $function()" grep -qE "(KNOWN\\(| )${function}[,(]" toa_prototypes.c

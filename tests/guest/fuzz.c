@@ -247,7 +247,7 @@ static void segments(const void *arg)
 	check(t->way != MPTCP || made.mptcp > count / 100 || !kernel_has("mptcp_sk_clone_init"));
 	test_note("%d handshakes, of which %d came to an end, %d by the SYN, %d of MPTCP", count,
 		  made.all, made.by_syn, made.mptcp);
-	/* MPTCP of some kernels keeps a closed connection for a minute, if its client says no more. */
+	/* MPTCP of some kernels keeps a closed connection of a silent client for a minute. */
 	for (i = 0; t->way == MPTCP && i < 60 && table_get(NULL, 0) > 0; i++)
 		sleep(1);
 	check(table_empties());

@@ -562,8 +562,8 @@ void ns_enter(const struct ns *ns)
 }
 
 /*
- * Many kernels before 5.19 go on showing in /proc/PID/net, after setns(), a file that was found there
- * before, or at least as long as it is open. A child begins with none.
+ * Many kernels before 5.19 go on showing in /proc/PID/net, after setns(), a file that was found
+ * there before, or at least as long as it is open. A child begins with none.
  */
 int net_open(const char *name)
 {
