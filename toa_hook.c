@@ -222,17 +222,19 @@ static DECLARE_DELAYED_WORK(requests_work, requests_work_fn);
 
 static void requests_work_fn(struct work_struct *work)
 {
-	int err;
+	static int told;
+	int err = 0;
 
 	if (!toa_path_wants_requests()) {
 		detach(TOA_HOOK_REQUEST);
 		return;
 	}
-	if (!attached[TOA_HOOK_REQUEST]) {
+	if (!attached[TOA_HOOK_REQUEST])
 		err = attach_best(TOA_HOOK_REQUEST);
-		if (err)
-			explain(TOA_HOOK_REQUEST, err);
-	}
+	/* Not each minute anew. */
+	if (err && err != told)
+		explain(TOA_HOOK_REQUEST, err);
+	told = err;
 	/* Memory may be there again, a live patch gone; or nothing of interest is left. */
 	schedule_delayed_work(&requests_work, REQUESTS_CHECK_SECONDS * HZ);
 }

@@ -12,6 +12,7 @@
 #include "toa_path.h"
 
 #include <linux/kprobes.h>
+#include <linux/spinlock.h>
 
 enum {
 	/* Threads that may sleep in getpeername(), each waiting for its socket's lock. */
@@ -204,6 +205,14 @@ static struct kretprobe probes[TOA_HOOK_COUNT];
 /* Calls missed by a probe that has been attached again since. */
 static unsigned long missed_before[TOA_HOOK_COUNT];
 
+/* Held while counts move from @probes there: the sum of both never falls. */
+static DEFINE_SPINLOCK(missed_lock);
+
+static unsigned long missed_locked(enum toa_hook hook)
+{
+	return missed_before[hook] + probes[hook].kp.nmissed + probes[hook].nmissed;
+}
+
 /**
  * toa_kprobe_attach() - attach a hook by a probe
  * @hook: which
@@ -213,11 +222,12 @@ static unsigned long missed_before[TOA_HOOK_COUNT];
  */
 int toa_kprobe_attach(enum toa_hook hook)
 {
-	unsigned long missed = toa_kprobe_missed(hook);
 	struct kretprobe *rp = &probes[hook];
 
+	spin_lock(&missed_lock);
+	missed_before[hook] = missed_locked(hook);
 	memset(rp, 0, sizeof(*rp));
-	missed_before[hook] = missed;
+	spin_unlock(&missed_lock);
 	rp->kp.symbol_name = toa_target_symbol[hook];
 	rp->kp.offset = TOA_KPROBE_OFFSET;
 	if (handlers[hook].entry) {
@@ -252,9 +262,14 @@ void toa_kprobe_detach(enum toa_hook hook)
  * toa_kprobe_missed() - how often a function was called without its hook
  * @hook: which, attached now or before
  *
- * Context: any.
+ * Context: process.
  */
 unsigned long toa_kprobe_missed(enum toa_hook hook)
 {
-	return missed_before[hook] + probes[hook].kp.nmissed + probes[hook].nmissed;
+	unsigned long missed;
+
+	spin_lock(&missed_lock);
+	missed = missed_locked(hook);
+	spin_unlock(&missed_lock);
+	return missed;
 }
