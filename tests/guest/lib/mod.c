@@ -134,9 +134,28 @@ bool toa_loaded(void)
 	return access("/sys/module/toa", F_OK) == 0;
 }
 
+/* An empty list is written as a line of its own: nothing at all would not reach the kernel. */
+void param_set(const char *name, const char *value)
+{
+	char path[128], line[300];
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	snprintf(line, sizeof(line), "%s\n", value);
+	write_file(path, line);
+}
+
+long param_number(const char *name)
+{
+	char path[128], text[32] = "";
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	check(read_file(path, text, sizeof(text)));
+	return atol(text);
+}
+
 void toa_set_both(bool both)
 {
-	write_file("/sys/module/toa/parameters/both", both ? "1\n" : "0\n");
+	param_set("both", both ? "1" : "0");
 }
 
 static const char *holder_path(void)

@@ -19,7 +19,13 @@
 int toa_load(const char *params);
 int toa_unload(void);
 bool toa_loaded(void);
-void toa_set_both(bool both);	/* the parameter, of the module that is loaded */
+
+/* Parameters of the module that is loaded: files below PARAMETERS. */
+#define PARAMETERS "/sys/module/toa/parameters/"
+void param_set(const char *name, const char *value);
+long param_number(const char *name);
+void toa_set_both(bool both);
+
 int holder_load(const char *params);
 int holder_unload(void);
 bool holder_exists(void);
