@@ -7,6 +7,7 @@
  */
 #include "client.h"
 #include "mod.h"
+#include "months.h"
 #include "user.h"
 
 #include <sched.h>
@@ -20,7 +21,6 @@
 #include <unistd.h>
 
 #define MODULE "/toa/toa-debug.ko"
-#define PARAMETERS "/sys/module/toa/parameters/"
 
 enum {
 	SLOTS = 4096,
@@ -37,8 +37,6 @@ enum {
 	TABLE_MAX = 1048576,
 	LIMIT = 160,
 	BEYOND = 10,
-	MAGAZINE = 64,			/* entries that each processor keeps, */
-	POOL = 4097,			/* and all together, under PREEMPT_RT */
 	LEFT = 10,			/* connections, and handshakes, in a namespace */
 	ALICE = 1000,
 };
@@ -48,20 +46,16 @@ static int begun;			/* connections and SYNs, for addresses of their own */
 
 static void param(const char *name, unsigned int value)
 {
-	char path[96], text[16];
+	char text[16];
 
-	snprintf(path, sizeof(path), PARAMETERS "%s", name);
 	snprintf(text, sizeof(text), "%u", value);
-	write_file(path, text);
+	param_set(name, text);
 }
 
 /* Handshakes that the module keeps. */
 static long kept(void)
 {
-	char text[32] = "";
-
-	check(read_file(PARAMETERS "kept", text, sizeof(text)));
-	return atol(text);
+	return param_number("kept");
 }
 
 static unsigned int clock_ahead;
@@ -91,163 +85,6 @@ static void load(void)
 static void unload(void)
 {
 	check_str(error_name(-toa_unload()), error_name(0));
-}
-
-/*
- * Processors
- */
-
-static int gone = -1;			/* the one that is offline */
-static int went;
-
-static int processors(void)
-{
-	return sysconf(_SC_NPROCESSORS_CONF);
-}
-
-static void processor(int cpu, const char *online)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	if (!access(path, W_OK))
-		write_file(path, online);
-}
-
-static void processor_comes(void)
-{
-	if (gone > 0)
-		processor(gone, "1");
-	gone = -1;
-}
-
-/* Each but the first in its turn. */
-static int next_to_go(void)
-{
-	return processors() < 2 ? 0 : 1 + went % (processors() - 1);
-}
-
-/* If this kernel lets it. */
-static void processor_goes(void)
-{
-	if (processors() < 2 || access("/sys/devices/system/cpu/cpu1/online", W_OK))
-		return;
-	gone = next_to_go();
-	went++;
-	processor(gone, "0");
-}
-
-static void run_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	/* It may be offline. */
-	if (sched_setaffinity(0, sizeof(set), &set))
-		return;
-}
-
-/* Connections end elsewhere than they begin. */
-static void move_on(void)
-{
-	static int cpu;
-
-	cpu = (cpu + 1) % processors();
-	run_on(cpu);
-}
-
-/*
- * Calls of the module's functions
- */
-
-static bool probed;
-
-static void probes_set(void)
-{
-	static const char probes[] = "p:toamonths/find toa:toa_handshake_find\n"
-				     "p:toamonths/grow toa:grow_work_fn\n"
-				     "p:toamonths/sweep toa:sweep_fn\n";
-
-	probed = !access(tracing("kprobe_events"), W_OK);
-	if (!probed) {
-		test_note("no kprobe_events: calls are not counted");
-		return;
-	}
-	write_file(tracing("kprobe_events"), probes);
-	write_file(tracing("events/toamonths/enable"), "1");
-}
-
-static void probes_clear(void)
-{
-	if (!probed)
-		return;
-	write_file(tracing("events/toamonths/enable"), "0");
-	write_file(tracing("kprobe_events"), "");
-}
-
-static long calls(const char *function)
-{
-	static char text[8192];
-	char *line, *rest = text, name[64];
-	long count;
-
-	require(read_file(tracing("kprobe_profile"), text, sizeof(text)));
-	while ((line = strsep(&rest, "\n")))
-		if (sscanf(line, "%63s %ld", name, &count) == 2 && !strcmp(name, function))
-			return count;
-	test_fail(__FILE__, __LINE__, "no probe on %s", function);
-	return -1;
-}
-
-/*
- * Memory that is the module's. Slabs without objects are given back first, where that can be asked.
- */
-
-struct memory {
-	long objects, slabs, vmalloc;	/* in bytes, but for the first; -1: not known */
-};
-
-static void memory_get(struct memory *m)
-{
-	static const char shrink[] = "/sys/kernel/slab/toa_entry/shrink";
-	static const char format[] = "toa_entry %ld %*d %*d %*d %ld"
-				     " : tunables %*d %*d %*d : slabdata %*d %ld";
-	char line[512];
-	long active, pages, count, size;
-	FILE *f;
-
-	m->objects = -1;
-	m->slabs = -1;
-	m->vmalloc = 0;
-	if (!access(shrink, W_OK)) {
-		write_file(shrink, "1");
-		f = fopen("/proc/slabinfo", "re");
-		while (f && fgets(line, sizeof(line), f))
-			if (sscanf(line, format, &active, &pages, &count) == 3) {
-				m->objects = active;
-				m->slabs = count * pages * sysconf(_SC_PAGESIZE);
-			}
-		if (f)
-			fclose(f);
-	}
-	f = fopen("/proc/vmallocinfo", "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (strstr(line, "[toa]") && sscanf(line, "%*s %ld", &size) == 1)
-			m->vmalloc += size;
-	if (f)
-		fclose(f);
-}
-
-/* Entries that are in no table lie where they are taken from next. */
-static void memory_bounded(const struct memory *m)
-{
-	int most = MAGAZINE * processors();
-
-	if (!access("/sys/kernel/realtime", F_OK))
-		most += POOL;
-	if (m->objects > most)
-		test_fail(__FILE__, __LINE__, "%ld objects, more than %d", m->objects, most);
 }
 
 /*
