@@ -265,6 +265,7 @@ static void seen_while_needed(const void *arg)
 	check(seen_again(&s));
 	unload();
 }
+
 int main(int argc, char **argv)
 {
 	static const enum kind kinds[] = { INET, INET6 };

@@ -303,6 +303,7 @@ static void under_traffic(const void *arg)
 	check(data_flows(&c, fd));
 	test_note("%d loads and unloads, %d connections", cycler.done, i);
 }
+
 int main(int argc, char **argv)
 {
 	static const char *const answers[] = { "getsockopt", "toa_stats", "toa_table" };

@@ -90,6 +90,7 @@ static bool put_late(const char *value)
 		close(fd);
 	return good;
 }
+
 static void *toggling(void *arg)
 {
 	struct toggler *t = arg;

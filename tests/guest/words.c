@@ -391,6 +391,7 @@ static void forgotten(const void *arg)
 	check_rule(&s, &c, fd, &want);
 	require(toa_unload() == 0 && toa_load("") == 0);
 }
+
 void add_kinds(test_fn fn, const char *name)
 {
 	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
