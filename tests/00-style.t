@@ -56,6 +56,18 @@ every_script_says_what_it_is() {
 	done | { ! grep .; }
 }
 
+# A line ` * Longer than most: REASON` or `# Longer than most: REASON` in its header.
+long_files_say_why() {
+	{
+		files '*.[ch]' '*.py' '*.awk' '*Makefile' Kbuild
+		shell_files
+	} | sort -u | while IFS= read -r file; do
+		lines=$(wc -l <"$file")
+		[ "$lines" -le 700 ] || sed -n 1,40p "$file" | grep -qE '^( \*|#) Longer than most: .' ||
+			echo "$file: $lines lines, and no reason"
+	done | { ! grep .; }
+}
+
 if ! need git || ! git -c safe.directory="*" rev-parse >"$tmp/log" 2>&1; then
 	diag "$tmp/log"
 	lacking "which files to look at" "git cannot tell: it is missing, or this is no clone"
@@ -91,5 +103,6 @@ else
 fi
 silent "only toa_compat.h knows versions and distributions" only_compat_knows_versions
 silent "every script has a licence" every_script_says_what_it_is
+silent "a file of code over 700 lines says why" long_files_say_why
 
 finish
