@@ -17,6 +17,7 @@
  *
  * usage: cost full|short [MODULE-PARAMETERS]
  */
+#include "memory.h"
 #include "mod.h"
 #include "operations.h"
 
@@ -35,10 +36,6 @@
 #define MODULE "/toa/toa.ko"
 #define DEBUG_MODULE "/toa/toa-debug.ko"
 #define FLOOR_MODULE "/toa/floor.ko"
-#define PARAMETER "/sys/module/toa/parameters/"
-#define SYNTHETIC PARAMETER "synthetic"
-#define AHEAD PARAMETER "ahead"
-#define KEPT PARAMETER "kept"
 #define NETNS "/proc/self/ns/net"
 #define NETNS_LIMIT "/proc/sys/user/max_net_namespaces"
 
@@ -190,18 +187,11 @@ static long number_in(const char *path)
 	return atol(text);
 }
 
-/* What the module has from vmalloc itself, not its code. */
 static long vmalloc_bytes(void)
 {
-	FILE *f = fopen("/proc/vmallocinfo", "re");
-	char line[512];
-	long bytes = 0, size;
+	long bytes = vmalloc_get();
 
-	require(f);
-	while (fgets(line, sizeof(line), f))
-		if (strstr(line, "[toa]") && sscanf(line, "%*s %ld", &size) == 1)
-			bytes += size;
-	fclose(f);
+	require(bytes >= 0);
 	return bytes;
 }
 
@@ -218,26 +208,6 @@ static long trampoline_bytes(void)
 			count++;
 	fclose(f);
 	return count * sysconf(_SC_PAGESIZE);
-}
-
-/* The slab of entries, and the size of an object there. */
-static long entry_slab_bytes(long *object)
-{
-	FILE *f = fopen("/proc/slabinfo", "re");
-	char line[512];
-	long bytes = 0;
-
-	require(f);
-	while (fgets(line, sizeof(line), f)) {
-		static const char format[] = "toa_entry %*d %*d %ld %*d %ld"
-					     " : tunables %*d %*d %*d : slabdata %*d %ld";
-		long pages, slabs;
-
-		if (sscanf(line, format, object, &pages, &slabs) == 3)
-			bytes = slabs * pages * sysconf(_SC_PAGESIZE);
-	}
-	fclose(f);
-	return bytes;
 }
 
 /* Everything from the kernel's allocator of small memory. */
@@ -300,11 +270,11 @@ static void idle_memory(const char *params)
 /* A million is in the table. */
 static void entry_memory(long idle)
 {
-	long object = 0, bytes = entry_slab_bytes(&object);
+	struct slab s;
 
-	require(object);
-	printf("memory\tentry, object\t%ld\n", object);
-	printf("memory\tentry, allocator\t%.1f\n", (double)bytes / MILLION - object);
+	require(slab_get(&s) && s.size > 0);
+	printf("memory\tentry, object\t%ld\n", s.size);
+	printf("memory\tentry, allocator\t%.1f\n", (double)s.bytes / MILLION - s.size);
 	printf("memory\tentry, buckets\t%.1f\n", (double)(vmalloc_bytes() - idle) / MILLION);
 }
 
@@ -377,7 +347,7 @@ static void other_entries(const char *params, const struct cost *base)
 	load(all);
 	idle = vmalloc_bytes();
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		write_file(SYNTHETIC, counts[i]);
+		param_set("synthetic", counts[i]);
 		/* The old table goes when its entries have moved. */
 		usleep(2000000);
 		if (atol(counts[i]) == MILLION)
@@ -400,10 +370,10 @@ static void abandoned(const char *params)
 	load(all);
 	free(all);
 	abandon(ABANDONED);
-	require(number_in(KEPT) > 0);
+	require(param_number("kept") > 0);
 	/* More than handshakes can last. */
-	write_file(AHEAD, "1100");
-	require(number_in(KEPT) == 0);
+	param_set("ahead", "1100");
+	require(param_number("kept") == 0);
 	with = measure(0);
 	toa_unload();
 	without = measure(0);

@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEBUG "/sys/module/toa/parameters/debug"
-
 static char lines[65536];
 
 /* Lines that name one of the client's addresses. */
@@ -54,7 +52,7 @@ static void off(const void *arg)
 	struct klog k;
 
 	(void)arg;
-	write_file(DEBUG, "0");
+	param_set("debug", "0");
 	decisions(&k);
 	check_num(klog_lines(&k, "TOA: ", lines, sizeof(lines)), 0);
 	check(toa_loaded());
@@ -65,9 +63,9 @@ static void on(const void *arg)
 	struct klog k;
 
 	(void)arg;
-	write_file(DEBUG, "1");
+	param_set("debug", "1");
 	decisions(&k);
-	write_file(DEBUG, "0");
+	param_set("debug", "0");
 	check(klog_lines(&k, "TOA: ", lines, sizeof(lines)) > 0);
 	/* Seen in a segment, stored, and shown or the reason why not. */
 	check(naming(V4) >= 3);
@@ -94,10 +92,10 @@ static void call(const void *arg)
 
 	server_open(&s, INET, 5);
 	fd = server_connect(&s, &c, NULL, t->v6 ? v6_opt(V6, 8765) : v4_opt(V4, 4321));
-	write_file(DEBUG, "1");
+	param_set("debug", "1");
 	klog_start(&k);
 	t->ask(fd);
-	write_file(DEBUG, "0");
+	param_set("debug", "0");
 	check(klog_lines(&k, "TOA: ", lines, sizeof(lines)) >= 1);
 	check(naming(t->v6 ? V6 : V4) >= 1);
 	if (t->also)
@@ -119,13 +117,13 @@ static void segment(const void *arg)
 
 	server_open(&s, INET, 5);
 	server_conn(&s, &c);
-	write_file(DEBUG, "1");
+	param_set("debug", "1");
 	klog_start(&k);
 	if (t->syn)
 		conn_syn(&c, o);
 	else
 		conn_open(&c, NULL, o);
-	write_file(DEBUG, "0");
+	param_set("debug", "0");
 	check(klog_lines(&k, "TOA: ", lines, sizeof(lines)) >= 1);
 	check(naming(t->v6 ? V6 : V4) >= 1);
 }
@@ -142,7 +140,6 @@ struct ignored {
 static void ignored(const void *arg)
 {
 	const struct ignored *t = arg;
-	static const char file[] = "/sys/module/toa/parameters/segments";
 	struct opts o = { .len = 0 };
 	struct server s;
 	struct conn c;
@@ -153,12 +150,12 @@ static void ignored(const void *arg)
 		opt_v6(&o, V6, 8765);
 	server_open(&s, INET, 5);
 	server_conn(&s, &c);
-	write_file(file, t->segments);
-	write_file(DEBUG, "1");
+	param_set("segments", t->segments);
+	param_set("debug", "1");
 	klog_start(&k);
 	conn_open(&c, &o, t->both_kinds ? NULL : v4_opt("203.0.113.9", 99));
-	write_file(DEBUG, "0");
-	write_file(file, "syn,ack,data\n");
+	param_set("debug", "0");
+	param_set("segments", "syn,ack,data");
 	klog_lines(&k, "TOA: ", lines, sizeof(lines));
 	check_num(naming(t->says), t->count);
 }
@@ -181,7 +178,7 @@ static void mode(const void *arg)
 	struct stat st;
 
 	(void)arg;
-	require(stat(DEBUG, &st) == 0);
+	require(stat(PARAMETERS "debug", &st) == 0);
 	check_num(st.st_mode & 0222, 0200);
 }
 
@@ -198,15 +195,15 @@ int main(int argc, char **argv)
 		{ "ACK option 200", false, false }, { "ACK option 253", false, true },
 	};
 	static const struct ignored ignoreds[] = {
-		{ "other option of the segment", true, "syn,ack,data\n",
+		{ "other option of the segment", true, "syn,ack,data",
 		  ": 1 other address(es) than the one that counts", 1 },
-		{ "option of an earlier segment", false, "syn,ack,data\n",
+		{ "option of an earlier segment", false, "syn,ack,data",
 		  ": 1 other address(es) than the one that counts", 1 },
-		{ "segment that is not the balancer's", true, "ack\n",
+		{ "segment that is not the balancer's", true, "ack",
 		  ": not one of segments=, ignored", 1 },
-		{ "balancer's segments only", false, "syn\n",
+		{ "balancer's segments only", false, "syn",
 		  ": not one of segments=, ignored", 1 },
-		{ "nothing to ignore", true, "syn\n", ": not one of segments=, ignored", 0 },
+		{ "nothing to ignore", true, "syn", ": not one of segments=, ignored", 0 },
 	};
 	unsigned int i;
 

@@ -15,25 +15,8 @@
 #include <unistd.h>
 
 #define MODULE "/toa/toa-debug.ko"
-#define PARAMETER "/sys/module/toa/parameters/"
 
 static char lines[65536];
-
-static long parameter(const char *name)
-{
-	char path[128], text[64];
-
-	snprintf(path, sizeof(path), PARAMETER "%s", name);
-	return read_file(path, text, sizeof(text)) ? strtol(text, NULL, 10) : -1;
-}
-
-static void set(const char *name, const char *value)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), PARAMETER "%s", name);
-	write_file(path, value);
-}
 
 static void ensure_unloaded(void)
 {
@@ -99,9 +82,9 @@ static void each_step(const void *arg)
 	}
 	test_note("%u steps can fail", n - 1);
 	/* It was not the step that failed without consequence, but that there was none any more. */
-	check(parameter("fail") > 0);
+	check(param_number("fail") > 0);
 	check(n > 15);
-	set("fail", "0");
+	param_set("fail", "0");
 	works(INET);
 	ensure_unloaded();
 }
@@ -121,7 +104,7 @@ static void falls_back(const void *arg)
 			continue;
 		}
 		fell += !!strstr(lines, "ftrace and kprobes");
-		check_num(parameter("fail"), 0);
+		check_num(param_number("fail"), 0);
 		works(INET);
 		ensure_unloaded();
 	}
@@ -139,13 +122,13 @@ static void deferred_later(const void *arg)
 	if (toa_load(arg))
 		test_skip("this kernel cannot do it");
 	klog_start(&k);
-	set("fail_one_in", "1");
+	param_set("fail_one_in", "1");
 	server_open_deferred(&s, INET);
 	server_conn(&s, &c);
 	conn_syn(&c, NULL);
 	/* It is tried each second. */
 	sleep(4);
-	set("fail_one_in", "0");
+	param_set("fail_one_in", "0");
 	deferred_ready(NULL);
 	check_num(klog_lines(&k, "TOA: cannot hook tcp_check_req: memory is short", lines,
 			     sizeof(lines)), 1);
@@ -167,16 +150,16 @@ static void late_later(const void *arg)
 	server_open(&s, INET, 5);
 	for (tries = 0; tries < 2; tries++) {
 		klog_start(&k);
-		set("fail", tries ? "0" : "1");
-		fd = open(PARAMETER "late", O_WRONLY | O_CLOEXEC);
+		param_set("fail", tries ? "0" : "1");
+		fd = open(PARAMETERS "late", O_WRONLY | O_CLOEXEC);
 		require(fd >= 0);
 		check_num(write(fd, "1", 1), tries ? 1 : -1);
 		check_str(error_name(tries ? 0 : errno), error_name(tries ? 0 : ENOMEM));
 		close(fd);
-		check_num(parameter("fail"), 0);
+		check_num(param_number("fail"), 0);
 		check_num(klog_lines(&k, "TOA: cannot hook tcp_rcv_established: memory is short",
 				     lines, sizeof(lines)), !tries);
-		require(read_file(PARAMETER "late", value, sizeof(value)));
+		require(read_file(PARAMETERS "late", value, sizeof(value)));
 		check_str(value, tries ? "Y\n" : "N\n");
 		fd = server_connect(&s, &c, NULL, NULL);
 		conn_data(&c, both(), "data");
@@ -204,7 +187,7 @@ static void *disturbing(void *arg)
 
 	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
 		const char *list = lists[*rounds & 1];
-		int fd = open(PARAMETER "trusted", O_RDWR | O_CLOEXEC);
+		int fd = open(PARAMETERS "trusted", O_RDWR | O_CLOEXEC);
 
 		if (write(fd, list, strlen(list)) > 0)
 			stands = list;
@@ -240,10 +223,10 @@ static void at_random(const void *arg)
 	ensure_unloaded();
 	check_str(error_name(-toa_load("debug=0")), error_name(0));
 	/* The table wants to grow on the way. */
-	set("synthetic", "900");
+	param_set("synthetic", "900");
 	server_open(&s, *(const enum kind *)arg, 16);
 	require(stats_get(&before));
-	set("fail_one_in", "3");
+	param_set("fail_one_in", "3");
 	stopping = 0;
 	require(pthread_create(&thread, NULL, disturbing, &rounds) == 0);
 	for (i = 0; i < CONNECTIONS; i++) {
@@ -254,7 +237,7 @@ static void at_random(const void *arg)
 	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	check(rounds > 0);
-	set("fail_one_in", "0");
+	param_set("fail_one_in", "0");
 	require(stats_get(&after));
 	/* i & 1 or not i & 2: three of four have an address. */
 	check_num(stats_of(&after, "syn_recv_sock_toa") - stats_of(&before, "syn_recv_sock_toa"),
@@ -271,8 +254,8 @@ static void at_random(const void *arg)
 		reset(fd[i]);
 	}
 	test_note("%d allocations failed", CONNECTIONS * 3 / 4 - known);
-	set("synthetic", "0");
-	set("trusted", "\n");
+	param_set("synthetic", "0");
+	param_set("trusted", "");
 	check(table_empties());
 	check(stats_balanced());
 	works(INET);
@@ -287,7 +270,7 @@ static void namespaces(const void *arg)
 	(void)arg;
 	ensure_unloaded();
 	check_str(error_name(-toa_load("debug=0")), error_name(0));
-	set("fail_one_in", "2");
+	param_set("fail_one_in", "2");
 	for (i = 0; i < 10; i++) {
 		struct ns ns;
 
@@ -298,7 +281,7 @@ static void namespaces(const void *arg)
 		ns_free(&ns);
 	}
 	check(with > 0 && with < 10);
-	set("fail_one_in", "0");
+	param_set("fail_one_in", "0");
 	works(INET);
 	ensure_unloaded();
 }
@@ -332,11 +315,11 @@ static void unnoticed(const void *arg)
 
 		/* The same in both but the balancer's port. */
 		server_open(&s, INET, 5);
-		set("deaf", "1");
+		param_set("deaf", "1");
 		fd = server_connect(&s, &first, NULL, v4_opt("198.51.100.1", 1));
 		check_str(peer_of(fd), "198.51.100.1:1");
 		reset(fd);
-		set("deaf", "0");
+		param_set("deaf", "0");
 		fd = server_connect(&s, &next, NULL, NULL);
 		check_str(peer_of(fd), server_sees(&s, &next));
 		reset(fd);
@@ -376,16 +359,16 @@ static void recycled(const void *arg)
 	fd = server_connect(&s, &first, NULL, v4_opt("198.51.100.1", 1));
 	snprintf(balancer, sizeof(balancer), "%s", server_sees(&s, &first));
 	check_str(peer_of(fd), "198.51.100.1:1");
-	set("hold", "1");
+	param_set("hold", "1");
 	require(pthread_create(&thread, NULL, asks_held, &fd) == 0);
-	for (i = 0; i < WAIT_MS && parameter("hold") != 2; i++)
+	for (i = 0; i < WAIT_MS && param_number("hold") != 2; i++)
 		usleep(1000);
-	require(parameter("hold") == 2);
+	require(param_number("hold") == 2);
 	check(connect(fd, (struct sockaddr *)&none, sizeof(none)) == 0);
 	/* It takes the entry that was given back last on this processor. */
 	i = server_connect(&s, &next, NULL, v4_opt("203.0.113.9", 9));
 	check_str(peer_of(i), "203.0.113.9:9");
-	set("hold", "0");
+	param_set("hold", "0");
 	pthread_join(thread, &answer);
 	check_str(answer, balancer);
 	reset(i);

@@ -14,8 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PARAMETERS "/sys/module/toa/parameters/"
-
 /*
  * What a text means to a parameter: whether it must be taken, and what it reads as then. @canon has
  * room for 1024 bytes.

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PARAMETER "/sys/module/toa/parameters/kernel_getname"
-
 static const char *kernel_peer_of(int fd)
 {
 	static char text[128];
@@ -50,11 +48,11 @@ static void cell(const void *arg)
 	/* An application's answer does not depend on it. */
 	check_str(peer_of(fd), want);
 	if (t->allowed)
-		write_file(PARAMETER, "1");
+		param_set("kernel_getname", "1");
 	require(stats_get(&before));
 	got = kernel_peer_of(fd);
 	if (t->allowed) {
-		write_file(PARAMETER, "0");
+		param_set("kernel_getname", "0");
 		check_str(got, want);
 		check_moved(&before, "getname_toa_ok", 1);
 	} else {

@@ -248,7 +248,7 @@ static void table_full(const void *arg)
 	int fd[ALL], i;
 
 	(void)arg;
-	write_file("/sys/module/toa/parameters/table_max", "2");
+	param_set("table_max", "2");
 	server_open(&s, INET, 5);
 	require(stats_get(&before));
 	for (i = 0; i < ALL; i++)
@@ -259,7 +259,7 @@ static void table_full(const void *arg)
 	check_moved(&before, "syn_recv_sock_toa", ROOM, "ip6_address_alloc", ROOM,
 		    "getname_toa_ok", ROOM, "syn_recv_sock_no_toa", 1,
 		    "toa_table_full", ALL - ROOM);
-	write_file("/sys/module/toa/parameters/table_max", "1048576");
+	param_set("table_max", "1048576");
 	for (i = 0; i < ALL; i++)
 		check_carried(&s, &c[i], fd[i], i < ROOM ? HAS_BOTH : HAS_NONE);
 	for (i = ROOM; i < ALL; i++)

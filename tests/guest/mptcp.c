@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SEGMENTS "/sys/module/toa/parameters/segments"
 
 #define MPC "\x1e\x04\x01\x01"		/* MP_CAPABLE, version 1, HMAC-SHA256 */
 #define KEY_OF_CLIENT "\x01\x02\x03\x04\x05\x06\x07\x08"
@@ -193,11 +192,11 @@ static void word(const void *arg)
 	if (!serves_mptcp())
 		test_skip("kernels before 6.1 show the balancer");
 	toa_set_both(false);
-	write_file(SEGMENTS, t->word->segments);
+	param_set("segments", t->word->segments);
 	mptcp_connect(&s, &c, t->word->syn, t->word->ack);
 	fd = server_accept(&s, &addr);
 	toa_set_both(true);
-	write_file(SEGMENTS, "syn,ack,data\n");
+	param_set("segments", "syn,ack,data");
 	require(fd >= 0);
 	check(is_mptcp(fd));
 	check_str(addr, expected(&s, &c, t->word->want));

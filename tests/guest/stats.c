@@ -350,8 +350,6 @@ static void own_rows(const void *arg)
 		check_str(s.row[7 + i].name, rows[i]);
 }
 
-#define SEGMENTS "/sys/module/toa/parameters/segments"
-
 /* An option in a segment that the balancer does not write is ignored, and counted. */
 static void other_segment(const void *arg)
 {
@@ -369,14 +367,14 @@ static void other_segment(const void *arg)
 	if (t->ack_v4)
 		opt_v4(&ack, V4, 2);
 	toa_set_both(t->both);
-	write_file(SEGMENTS, "ack,data\n");
+	param_set("segments", "ack,data");
 	server_open(&s, INET, 5);
 	server_conn(&s, &c);
 	require(stats_get(&before));
 	require(conn_open(&c, &syn, &ack));
 	check_moved(&before, "syn_recv_sock_toa", t->ack_v4, "syn_recv_sock_no_toa", !t->ack_v4,
 		    "toa_segment", t->both ? t->want_both : t->want);
-	write_file(SEGMENTS, "syn,ack,data\n");
+	param_set("segments", "syn,ack,data");
 	toa_set_both(false);
 	fd = server_accepted(&s);
 	check_has(&s, &c, fd, t->ack_v4 ? V4 ":2" : NULL, NULL);
@@ -385,7 +383,6 @@ static void other_segment(const void *arg)
 /* One connection, however many of its segments have it. */
 static void late(const void *arg)
 {
-	static const char file[] = "/sys/module/toa/parameters/late";
 	struct stats before;
 	struct server s;
 	struct conn c;
@@ -393,7 +390,7 @@ static void late(const void *arg)
 
 	server_open(&s, *(const enum kind *)arg, 5);
 	fd = server_connect(&s, &c, NULL, NULL);
-	write_file(file, "1\n");
+	param_set("late", "1");
 	require(stats_get(&before));
 	conn_data(&c, v6_opt(V6, 1), "data");
 	check(data_reads(fd, "data"));
@@ -402,7 +399,7 @@ static void late(const void *arg)
 	check(data_reads(fd, "data"));
 	check_moved(&before, "toa_late", 1, "ip6_address_alloc", 1);
 	check_has(&s, &c, fd, NULL, "[" V6 "]:1");
-	write_file(file, "0\n");
+	param_set("late", "0");
 }
 
 /* Of either family, and an entry with both is one. */

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #define MODULE "/toa/toa-debug.ko"
-#define KEPT "/sys/module/toa/parameters/kept"
 
 enum {
 	PORT = 7777,
@@ -194,10 +193,7 @@ static int held(const struct tenant *t)
 
 static long kept(void)
 {
-	char text[32] = "";
-
-	check(read_file(KEPT, text, sizeof(text)));
-	return atol(text);
+	return param_number("kept");
 }
 
 /* Namespaces end behind the last process, by a work item. */
@@ -302,7 +298,7 @@ static void slots(const void *arg)
 		check(held(&t) >= 40);
 		/* What it abandoned long ago is no loss. */
 		if (round) {
-			write_file("/sys/module/toa/parameters/ahead", "100");
+			param_set("ahead", "100");
 			require(stats_get(&before));
 			ask(&t, SYN, 100);
 			require(stats_get(&after));
@@ -419,7 +415,7 @@ static void parameter(const void *arg)
 		ask(&t, CONNECT, TABLE_MAX);
 		check_num(held(&t), cases[i].want);
 		/* At run time what is there stays. */
-		write_file("/sys/module/toa/parameters/tenant_share", "4");
+		param_set("tenant_share", "4");
 		ask(&t, CONNECT, TABLE_MAX / 8);
 		if (cases[i].want > TABLE_MAX / 4)
 			check_num(held(&t), cases[i].want);

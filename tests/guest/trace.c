@@ -133,15 +133,15 @@ static void ignored(const void *arg)
 	server_open(&s, INET, 5);
 	switch_all("1");
 	if (strcmp(reason, "untrusted") == 0)
-		write_file("/sys/module/toa/parameters/trusted", "192.0.2.1\n");
+		param_set("trusted", "192.0.2.1");
 	if (strcmp(reason, "lost") == 0)
-		write_file("/sys/module/toa/parameters/table_max", "0\n");
+		param_set("table_max", "0");
 	if (strcmp(reason, "segment") == 0)
-		write_file("/sys/module/toa/parameters/segments", "ack,data\n");
+		param_set("segments", "ack,data");
 	connection(&s, &c, v4_opt(strcmp(reason, "invalid") ? V4 : "127.0.0.1", 4321));
-	write_file("/sys/module/toa/parameters/trusted", "\n");
-	write_file("/sys/module/toa/parameters/table_max", "1048576\n");
-	write_file("/sys/module/toa/parameters/segments", "syn,ack,data\n");
+	param_set("trusted", "");
+	param_set("table_max", "1048576");
+	param_set("segments", "syn,ack,data");
 	snprintf(want, sizeof(want), "port=%u balancer=[::ffff:" BALANCER_V4 "]:%u", s.port,
 		 c.sport);
 	snprintf(what, sizeof(what), "reason=%s", reason);

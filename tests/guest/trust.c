@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRUSTED "/sys/module/toa/parameters/trusted"
+#define TRUSTED PARAMETERS "trusted"
 
 enum { PAGE = 4096 };
 

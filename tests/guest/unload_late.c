@@ -71,7 +71,7 @@ void forgets(const void *arg)
  * The parameter late: its hook comes and goes while segments pass
  */
 
-#define LATE "/sys/module/toa/parameters/late"
+#define LATE PARAMETERS "late"
 
 enum { TOGGLES = 50 };
 
