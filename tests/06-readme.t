@@ -9,35 +9,26 @@
 # Exit status: 0 if all tests passed, 1 otherwise.
 
 cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 # Where samples must be; other pages may have some.
 pages=${README:-README.md doc/application.md}
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
 
-if [ -r scripts/lib.sh ]; then
-	# shellcheck source=/dev/null
-	. scripts/lib.sh
-fi
-if ! command -v gcc >/dev/null && command -v need >/dev/null; then
-	(need gcc libc6-dev) >"$tmp/log" 2>&1
-fi
-if ! command -v gcc >/dev/null; then
-	echo "not ok 1 - there is gcc"
-	sed 's/^/# /' "$tmp/log"
-	echo "1..1"
-	exit 1
+if ! command -v gcc >/dev/null && ! (need gcc libc6-dev) >"$tmp/log" 2>&1; then
+	not_ok "there is gcc"
+	diag "$tmp/log"
+	finish
+	exit
 fi
 for page in $pages; do
 	if [ ! -e "$page" ]; then
-		echo "not ok 1 - there is $page"
-		echo "1..1"
-		exit 1
+		not_ok "there is $page"
+		finish
+		exit
 	fi
 done
-
-count=0
-failed=0
 
 # blocks PAGE: each goes to a file that is named after the line it begins in
 blocks() {
@@ -74,15 +65,8 @@ sample() {
 	file=$1
 	standard=$2
 	shift 2
-	count=$((count + 1))
-	if timeout 60 gcc "-std=$standard" -O2 -Wall -Wextra -Werror -I. "$@" "$file" \
-		>"$tmp/log" 2>&1; then
-		echo "ok $count - the $what at line $line of $page, -std=$standard"
-	else
-		echo "not ok $count - the $what at line $line of $page, -std=$standard"
-		sed 's/^/# /' "$tmp/log"
-		failed=1
-	fi
+	run "the $what at line $line of $page, -std=$standard" \
+		timeout 60 gcc "-std=$standard" -O2 -Wall -Wextra -Werror -I. "$@" "$file"
 }
 
 # samples PAGE: false if it has none
@@ -100,11 +84,9 @@ samples() {
 }
 
 for must in $pages; do
-	samples "$must" && continue
-	count=$((count + 1))
-	failed=1
-	echo "not ok $count - $must has C samples"
+	samples "$must" || not_ok "$must has C samples"
 done
+
 # with_example: getpeername.c with HACKING.md's test in it: the function before main(), and its line in there
 with_example() {
 	awk '
@@ -124,14 +106,7 @@ example() {
 }
 
 if [ -z "${README:-}" ]; then
-	count=$((count + 1))
-	if example >"$tmp/log" 2>&1; then
-		echo "ok $count - HACKING.md: its guest test compiles in tests/guest/getpeername.c"
-	else
-		echo "not ok $count - HACKING.md: its guest test compiles in tests/guest/getpeername.c"
-		sed 's/^/# /' "$tmp/log"
-		failed=1
-	fi
+	run "HACKING.md: its guest test compiles in tests/guest/getpeername.c" example
 	for may in doc/*.md; do
 		case " $pages " in
 		*" $may "*) ;;
@@ -139,5 +114,4 @@ if [ -z "${README:-}" ]; then
 		esac
 	done
 fi
-echo "1..$count"
-exit $failed
+finish

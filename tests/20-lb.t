@@ -11,7 +11,8 @@
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
-tmp=$(mktemp -d) || exit 1
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 client=toa-lb-c$$ server=toa-lb-s$$
 made=
 
@@ -21,21 +22,16 @@ clean() {
 	rm -rf "$tmp"
 }
 trap clean EXIT
-trap 'exit 1' HUP INT TERM
 
 TMPDIR=$tmp
 export TMPDIR
-count=0
-failed=0
 
 # result STATUS NAME: STATUS is 0 for ok
 result() {
-	count=$((count + 1))
 	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
+		ok "$2"
 	else
-		failed=1
-		echo "not ok $count - $2"
+		not_ok "$2"
 		# A subtest of which only the failures, or what it said last, are of interest.
 		{ grep -A 1 '^not ok' "$tmp/log" || tail -n 20 "$tmp/log"; } | sed 's/^/# /'
 	fi
@@ -62,8 +58,8 @@ make -s -C tests/lb >"$tmp/log" 2>&1
 status=$?
 result $status "builds without a warning"
 if [ $status -ne 0 ]; then
-	echo "1..$count"
-	exit 1
+	finish
+	exit
 fi
 
 subtest "two namespaces: all tests" tests/lb/lb-test
@@ -95,5 +91,4 @@ else
 	done
 fi
 
-echo "1..$count"
-exit $failed
+finish

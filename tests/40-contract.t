@@ -8,23 +8,18 @@
 # Exit status: 0 if all tests passed, 1 otherwise.
 
 cd "$(dirname "$0")/.." || exit 1
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-
-echo 1..7
-count=0
-failed=0
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 
 # check DESCRIPTION FILE: passes if the file, which names what is wrong, is empty
 check() {
-	count=$((count + 1))
 	if [ -s "$2" ]; then
-		failed=1
-		echo "not ok $count - $1"
+		not_ok "$1"
 		sed 's/^/# /' "$2"
 	else
-		echo "ok $count - $1"
+		ok "$1"
 	fi
 }
 
@@ -94,4 +89,4 @@ check "every test of the list exists" "$tmp/wrong"
 matches tests | sort >"$tmp/wrong"
 check "every test stands in the list" "$tmp/wrong"
 
-exit "$failed"
+finish

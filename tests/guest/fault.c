@@ -111,7 +111,10 @@ static void falls_back(const void *arg)
 	check(fell > 0);
 }
 
-/* The hook that the first listener with TCP_DEFER_ACCEPT needs: it is tried again. That is told once. */
+/*
+ * The hook that the first listener with TCP_DEFER_ACCEPT needs: it is tried again. That is told
+ * once.
+ */
 static void deferred_later(const void *arg)
 {
 	struct server s;

@@ -18,7 +18,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define LINK_LOCAL "fe80::2"
 #define EVENT "events/toa/toa_getname"
 #define REFLECT "/proc/sys/net/ipv6/flowlabel_reflect"
 
@@ -218,13 +217,7 @@ static void flow_and_scope(const void *arg)
 	require(setsockopt(s.fd, IPPROTO_IPV6, IPV6_FLOWINFO_SEND, &one, sizeof(one)) == 0);
 	server_conn(&s, &c);
 	c.flow = 0x12345;
-	inet_pton(AF_INET6, LINK_LOCAL, c.saddr);
-	wait_ms = 1000;
-	conn_syn(&c, NULL);
-	fd = conn_synack(&c, NULL);
-	wait_ms = WAIT_MS;
-	if (!fd)
-		test_skip("this kernel has no route to link-local addresses of the device");
+	conn_syn_link_local(&c);
 	conn_ack(&c, carrying(carried));
 	fd = server_accepted(&s);
 	require(getpeername(fd, (struct sockaddr *)&sin6, &len) == 0);

@@ -193,6 +193,16 @@ static void raw(const void *arg)
  * Not connected
  */
 
+/* And no counter moves. */
+static void not_connected(int fd)
+{
+	struct stats before;
+
+	require(stats_get(&before));
+	check_str(nat64_of(fd), "ENOTCONN");
+	check_moved(&before);
+}
+
 static void unconnected(const void *arg)
 {
 	int family = *(const int *)arg;
@@ -210,33 +220,26 @@ static void unconnected(const void *arg)
 
 static void listening(const void *arg)
 {
-	struct stats before;
 	struct server s;
 
 	server_open(&s, *(const enum kind *)arg, 5);
-	require(stats_get(&before));
-	check_str(nat64_of(s.fd), "ENOTCONN");
-	check_moved(&before);
+	not_connected(s.fd);
 }
 
 static void connecting(const void *arg)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(80) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	struct stats before;
 
 	(void)arg;
 	inet_pton(AF_INET, BALANCER_V4, &sin.sin_addr);
 	require(fd >= 0);
 	require(connect(fd, (struct sockaddr *)&sin, sizeof(sin)) && errno == EINPROGRESS);
-	require(stats_get(&before));
-	check_str(nat64_of(fd), "ENOTCONN");
-	check_moved(&before);
+	not_connected(fd);
 }
 
 static void after_rst(const void *arg)
 {
-	struct stats before;
 	struct server s;
 	struct conn c;
 	int fd;
@@ -245,15 +248,12 @@ static void after_rst(const void *arg)
 	fd = server_connect(&s, &c, NULL, with_v6());
 	check_str(nat64_of(fd), V6_TEXT);
 	conn_rst(&c);
-	require(stats_get(&before));
-	check_str(nat64_of(fd), "ENOTCONN");
-	check_moved(&before);
+	not_connected(fd);
 }
 
 static void disconnected(const void *arg)
 {
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
-	struct stats before;
 	struct server s;
 	struct conn c;
 	int fd;
@@ -262,9 +262,7 @@ static void disconnected(const void *arg)
 	fd = server_connect(&s, &c, NULL, with_v6());
 	check_str(nat64_of(fd), V6_TEXT);
 	require(connect(fd, &none, sizeof(none)) == 0);
-	require(stats_get(&before));
-	check_str(nat64_of(fd), "ENOTCONN");
-	check_moved(&before);
+	not_connected(fd);
 }
 
 /* As long as getpeername() answers, this does. */

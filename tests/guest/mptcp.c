@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 #define MPC "\x1e\x04\x01\x01"		/* MP_CAPABLE, version 1, HMAC-SHA256 */
 #define KEY_OF_CLIENT "\x01\x02\x03\x04\x05\x06\x07\x08"
 #define NONCE_OF_CLIENT "\x11\x12\x13\x14"

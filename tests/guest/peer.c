@@ -460,13 +460,7 @@ static void link_local(const void *arg)
 	(void)arg;
 	server_open(&s, INET6, 5);
 	server_conn(&s, &c);
-	inet_pton(AF_INET6, "fe80::2", c.saddr);
-	wait_ms = 1000;
-	conn_syn(&c, NULL);
-	fd = conn_synack(&c, NULL);
-	wait_ms = WAIT_MS;
-	if (!fd)
-		test_skip("this kernel has no route to link-local addresses of the device");
+	conn_syn_link_local(&c);
 	conn_ack(&c, carrying(HAS_V6));
 	fd = server_accepted(&s);
 	check(get(fd, &info));
@@ -476,7 +470,7 @@ static void link_local(const void *arg)
 
 	/* What getpeername says where there is no option. */
 	server_conn(&s, &c);
-	inet_pton(AF_INET6, "fe80::2", c.saddr);
+	inet_pton(AF_INET6, BALANCER_LINK_LOCAL, c.saddr);
 	require(conn_open(&c, NULL, NULL));
 	fd = server_accepted(&s);
 	check(get(fd, &info));

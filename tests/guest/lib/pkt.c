@@ -461,6 +461,19 @@ void conn_rst(struct conn *c)
 	conn_send(c, F_RST | F_ACK, c->snd_nxt, c->rcv_nxt, NULL, NULL, 0);
 }
 
+void conn_syn_link_local(struct conn *c)
+{
+	bool synack;
+
+	inet_pton(AF_INET6, BALANCER_LINK_LOCAL, c->saddr);
+	wait_ms = 1000;
+	conn_syn(c, NULL);
+	synack = conn_synack(c, NULL);
+	wait_ms = WAIT_MS;
+	if (!synack)
+		test_skip("this kernel has no route to link-local addresses of the device");
+}
+
 bool conn_open(struct conn *c, const struct opts *syn, const struct opts *ack)
 {
 	conn_syn(c, syn);

@@ -16,6 +16,7 @@
 #define SERVER_V6 "fd09::1"
 #define BALANCER_V4 "10.9.0.2"
 #define BALANCER_V6 "fd09::2"
+#define BALANCER_LINK_LOCAL "fe80::2"
 
 /* For what must happen, never for what must not; a test may lower it for what may. */
 #define WAIT_MS 10000
@@ -96,6 +97,12 @@ void conn_data(struct conn *c, const struct opts *o, const char *text);
 bool conn_answer(struct conn *c, const struct opts *o);
 void conn_fin(struct conn *c);
 void conn_rst(struct conn *c);
+
+/*
+ * SYN and SYN-ACK, of a connection from a link-local address. Skips the test if this kernel has no
+ * route to such.
+ */
+void conn_syn_link_local(struct conn *c);
 
 /* SYN, SYN-ACK, ACK. */
 bool conn_open(struct conn *c, const struct opts *syn, const struct opts *ack);
