@@ -356,7 +356,6 @@ static void traffic(const void *arg)
 int main(int argc, char **argv)
 {
 	enum { COUNT = sizeof(balancers) / sizeof(balancers[0]), WAYS = 4 };
-	static const enum kind kinds[] = { INET, MAPPED, INET6, DUAL6 };
 	static struct balancer all[COUNT * WAYS * 2];
 	unsigned int i;
 
@@ -372,8 +371,7 @@ int main(int argc, char **argv)
 		test_add(balancer, &all[i], "%s%s in the %s, %s", all[i].both ? "both=1, " : "",
 			 all[i].name, all[i].syn ? "SYN" : "ACK", kind_name[all[i].kind]);
 	}
-	for (i = 0; i < KINDS; i++)
-		test_add(not_shown, &kinds[i], "nat64_getpeername=0, %s", kind_name[i]);
+	test_add_kinds(not_shown, "nat64_getpeername=0");
 	values_add();
 	test_add(connections_stay, NULL, "connections keep what they were made with");
 	test_add(traffic, NULL, "written under traffic");

@@ -480,8 +480,6 @@ static void many_inside(const void *arg)
 
 int main(int argc, char **argv)
 {
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
-
 	setenv("TOA_KO", MODULE, 0);
 	test_add(each_step, "hook=ftrace trusted=10.9.0.0/16,fd09::/64",
 		 "each step of a load, ftrace");
@@ -496,8 +494,8 @@ int main(int argc, char **argv)
 	test_add(deferred_later, "hook=kprobe debug=0", "a hook that is tried again, kprobes");
 	test_add(late_later, "hook=ftrace debug=0", "late=1 fails at run time, ftrace");
 	test_add(late_later, "hook=kprobe debug=0", "late=1 fails at run time, kprobes");
-	test_add(at_random, &kinds[INET], "allocations at random, %s", kind_name[INET]);
-	test_add(at_random, &kinds[DUAL6], "allocations at random, %s", kind_name[DUAL6]);
+	test_add(at_random, &every_kind[INET], "allocations at random, %s", kind_name[INET]);
+	test_add(at_random, &every_kind[DUAL6], "allocations at random, %s", kind_name[DUAL6]);
 	test_add(namespaces, NULL, "new namespaces");
 	test_add(unnoticed, "debug=0", "an end goes unnoticed");
 	test_add(recycled, NULL, "a reader's entry becomes another connection's");

@@ -278,12 +278,7 @@ int main(int argc, char **argv)
 		test_add(live_connections, NULL, "very many live connections");
 		return bare_main("flood", "both=1", 1, argv);
 	}
-	if (argc > 1 && atoi(argv[1]) > 0) {
-		many = atoi(argv[1]);
-		argv[1] = argv[0];
-		argv++;
-		argc--;
-	}
+	many = test_number(&argc, &argv, many);
 	test_add(floods, &kinds[0], "a flood of SYNs with options, IPv4");
 	test_add(floods, &kinds[1], "a flood of SYNs with options, IPv6");
 	test_add(spread, &kinds[0], "handshakes that hardly differ, IPv4");

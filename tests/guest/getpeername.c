@@ -514,7 +514,6 @@ int main(int argc, char **argv)
 		{ "SCTP", SOCK_STREAM, IPPROTO_SCTP, AF_INET },
 		{ "SCTP, AF_INET6", SOCK_STREAM, IPPROTO_SCTP, AF_INET6 },
 	};
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const struct already_reset resets[] = {
 		{ INET, HAS_V4 }, { MAPPED, HAS_V4 }, { MAPPED, HAS_V6 },
 		{ INET6, HAS_V6 }, { DUAL6, HAS_BOTH }, { INET, HAS_NONE },
@@ -528,9 +527,9 @@ int main(int argc, char **argv)
 
 	add_cells();
 	for (i = 0; i < KINDS; i++) {
-		test_add(sockname, &kinds[i], "getsockname %s untouched", kind_name[i]);
-		test_add(notconn, &kinds[i], "%s ENOTCONN stays", kind_name[i]);
-		test_add(after_rst, &kinds[i], "%s after RST", kind_name[i]);
+		test_add(sockname, &every_kind[i], "getsockname %s untouched", kind_name[i]);
+		test_add(notconn, &every_kind[i], "%s ENOTCONN stays", kind_name[i]);
+		test_add(after_rst, &every_kind[i], "%s after RST", kind_name[i]);
 	}
 	for (i = 0; i < sizeof(resets) / sizeof(resets[0]); i++)
 		test_add(already_reset, &resets[i], "accept of a reset connection %s %s",

@@ -568,15 +568,6 @@ static void default_slots(const void *arg)
 	check_is(&s, &c, fd, A);
 }
 
-static void add_kinds(test_fn fn, const char *name)
-{
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
-	int i;
-
-	for (i = 0; i < KINDS; i++)
-		test_add(fn, &kinds[i], "%s, %s", name, kind_name[i]);
-}
-
 static void add_again(test_fn fn, const char *name, enum who first, enum who second,
 		      enum who want)
 {
@@ -601,10 +592,10 @@ int main(int argc, char **argv)
 	static struct pick picks[KINDS * 2];
 	int i;
 
-	add_kinds(abandoned, "abandoned SYN, then one without option");
-	add_kinds(abandoned_other, "abandoned SYN, then another option");
-	add_kinds(abandoned_cookies, "abandoned SYN, syncookies");
-	add_kinds(repeated_cookies, "repeated SYN, syncookies");
+	test_add_kinds(abandoned, "abandoned SYN, then one without option");
+	test_add_kinds(abandoned_other, "abandoned SYN, then another option");
+	test_add_kinds(abandoned_cookies, "abandoned SYN, syncookies");
+	test_add_kinds(repeated_cookies, "repeated SYN, syncookies");
 	for (i = 0; i < KINDS * 2; i++) {
 		picks[i].kind = i / 2;
 		picks[i].first = i % 2;
@@ -625,8 +616,8 @@ int main(int argc, char **argv)
 	add_again(later_data, "SYN, later data completes", NOBODY, B, B);
 	add_again(later_data, "SYN, later data completes", A, B, B);
 	add_again(later_data, "SYN, later data completes", NOBODY, NOBODY, NOBODY);
-	add_kinds(lost_synack, "lost SYN-ACK, lost ACK, lost data");
-	add_kinds(duplicates, "duplicated segments");
+	test_add_kinds(lost_synack, "lost SYN-ACK, lost ACK, lost data");
+	test_add_kinds(duplicates, "duplicated segments");
 	add_again(full_queue, "full accept queue, SYN, data", A, NOBODY, A);
 	add_again(full_queue, "full accept queue, SYN, data", A, B, B);
 	add_again(full_queue, "full accept queue, SYN, data", NOBODY, B, B);
@@ -638,8 +629,8 @@ int main(int argc, char **argv)
 	add_again(reuse_time_wait, "tuple again after TIME_WAIT", A, NOBODY, NOBODY);
 	add_again(reuse_time_wait, "tuple again after TIME_WAIT", NOBODY, A, A);
 	add_again(reuse_time_wait, "tuple again after TIME_WAIT", A, B, B);
-	add_kinds(reuse_isn, "tuple and number again");
-	add_kinds(reuse_memory, "tuple again and again");
+	test_add_kinds(reuse_isn, "tuple and number again");
+	test_add_kinds(reuse_memory, "tuple again and again");
 	test_add(eviction, NULL, "syn_slots 4, the oldest goes first");
 	test_add(one_slot, NULL, "syn_slots 1, slot given back");
 	test_add(flood, NULL, "syn_slots 64, flood");

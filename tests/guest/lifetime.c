@@ -271,17 +271,12 @@ static void table_full(const void *arg)
 
 int main(int argc, char **argv)
 {
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const int carried[CARRIED] = { HAS_NONE, HAS_V4, HAS_V6, HAS_BOTH };
 	int i;
 
-	for (i = 0; i < KINDS; i++)
-		test_add(disconnects, &kinds[i], "connect(AF_UNSPEC), %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(reconnects, &kinds[i], "connects elsewhere, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(reconnects_same, &kinds[i], "connects on the same tuple, %s",
-			 kind_name[i]);
+	test_add_kinds(disconnects, "connect(AF_UNSPEC)");
+	test_add_kinds(reconnects, "connects elsewhere");
+	test_add_kinds(reconnects_same, "connects on the same tuple");
 	test_add(listens, NULL, "disconnected socket listens");
 	for (i = 0; i < CARRIED; i++)
 		test_add(addrform, &carried[i], "IPV6_ADDRFORM, %s", carried_name[i]);

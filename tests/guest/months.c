@@ -621,12 +621,7 @@ static void round_the_clock(const void *arg)
 int main(int argc, char **argv)
 {
 	setenv("TOA_KO", MODULE, 0);
-	if (argc > 1 && atoi(argv[1]) > 0) {
-		many = (atoi(argv[1]) + BATCH - 1) / BATCH * BATCH;
-		argv[1] = argv[0];
-		argv++;
-		argc--;
-	}
+	many = (test_number(&argc, &argv, many) + BATCH - 1) / BATCH * BATCH;
 	test_add(round_the_clock, NULL, "the clock goes round");
 	test_add(swept, NULL, "what is abandoned goes while nobody does anything");
 	test_add(age, NULL, "very many connections and handshakes, and all is as after boot");

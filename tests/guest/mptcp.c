@@ -382,7 +382,6 @@ static void joined(const void *arg)
 
 int main(int argc, char **argv)
 {
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static struct cell cells[KINDS * CARRIED * 2];
 	static struct word_cell said[KINDS * WORDS];
 	int i;
@@ -408,15 +407,12 @@ int main(int argc, char **argv)
 		test_add(plain, &cells[i], "plain client, %s in the %s, %s",
 			 carried_name[cells[i].carried], cells[i].in_ack ? "ACK" : "SYN",
 			 kind_name[cells[i].kind]);
-	for (i = 0; i < KINDS; i++)
-		test_add(falls_back, &kinds[i], "falls back at the ACK, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(again, &kinds[i], "again and again, %s", kind_name[i]);
+	test_add_kinds(falls_back, "falls back at the ACK");
+	test_add_kinds(again, "again and again");
 	for (i = 0; i < KINDS * CARRIED * 2; i++)
 		test_add(joined, &cells[i], "joined, option 200 in the %s, to %s, %s",
 			 cells[i].in_ack ? "ACK" : "SYN", carried_name[cells[i].carried],
 			 kind_name[cells[i].kind]);
-	for (i = 0; i < KINDS; i++)
-		test_add(disconnects, &kinds[i], "connect(AF_UNSPEC), %s", kind_name[i]);
+	test_add_kinds(disconnects, "connect(AF_UNSPEC)");
 	return toa_main("mptcp", "both=1", argc, argv);
 }

@@ -345,13 +345,8 @@ static void ends_cheaply(const void *arg)
 
 int main(int argc, char **argv)
 {
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
-	int i;
-
-	for (i = 0; i < KINDS; i++)
-		test_add(two, &kinds[i], "same tuple in two namespaces, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(syn, &kinds[i], "same handshake in two namespaces, %s", kind_name[i]);
+	test_add_kinds(two, "same tuple in two namespaces");
+	test_add_kinds(syn, "same handshake in two namespaces");
 	test_add(tables, NULL, "toa_table shows a namespace's own, initial all");
 	test_add(present, NULL, "files of a namespace");
 	test_add(moved, NULL, "socket used from another namespace");

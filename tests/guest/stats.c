@@ -430,7 +430,6 @@ static void entries(const void *arg)
 
 int main(int argc, char **argv)
 {
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const struct counted counts[] = {
 		{ "none", INET, 0, 0 }, { "option 200", INET, 1, 0 },
 		{ "option 253", INET, 0, 1 }, { "both", INET, 1, 1 },
@@ -473,8 +472,7 @@ int main(int argc, char **argv)
 	test_add(whole_host, NULL, "counts the whole host");
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		test_add(counted, &counts[i], "a connection counts, %s", counts[i].name);
-	for (i = 0; i < KINDS; i++)
-		test_add(counted_once, &kinds[i], "counted once in all segments, %s", kind_name[i]);
+	test_add_kinds(counted_once, "counted once in all segments");
 	test_add(syn_alone, NULL, "a SYN alone counts nothing");
 	test_add(invalid, NULL, "toa_invalid counts");
 	for (i = 0; i < SAIDS; i++) {
@@ -486,10 +484,8 @@ int main(int argc, char **argv)
 	}
 	for (i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
 		test_add(other_segment, &elsewhere[i], "toa_segment counts, %s", elsewhere[i].name);
-	for (i = 0; i < KINDS; i++)
-		test_add(late, &kinds[i], "toa_late counts, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(entries, &kinds[i], "entries made and gone, %s", kind_name[i]);
+	test_add_kinds(late, "toa_late counts");
+	test_add_kinds(entries, "entries made and gone");
 	test_add(offline, NULL, "a CPU that goes offline");
 	return toa_main("stats", "", argc, argv);
 }

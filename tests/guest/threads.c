@@ -518,13 +518,8 @@ static void too_many_calls(const void *arg)
 
 int main(int argc, char **argv)
 {
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
-	int i;
-
-	for (i = 0; i < KINDS; i++)
-		test_add(accept_race, &kinds[i], "waiting in accept, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(twin_acks, &kinds[i], "final ACK on two CPUs at once, %s", kind_name[i]);
+	test_add_kinds(accept_race, "waiting in accept");
+	test_add_kinds(twin_acks, "final ACK on two CPUs at once");
 	test_add(asking_race, NULL, "asking while connections end");
 	test_add(reading_race, NULL, "reading the files while connections come and go");
 	test_add(too_many_calls, NULL,

@@ -372,23 +372,11 @@ static void passed(const void *arg)
 
 int main(int argc, char **argv)
 {
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
-	int i;
-
-	for (i = 0; i < KINDS; i++)
-		test_add(ktls, &kinds[i], "kernel TLS, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(sk_msg, &kinds[i], "sockmap redirects, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(program_ktls, &kinds[i], "cgroup program and kernel TLS, %s",
-			 kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(program_sk_msg, &kinds[i], "cgroup program and sockmap, %s",
-			 kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(smc, &kinds[i], "SMC listener, plain client, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(passed, &kinds[i], "passed by SCM_RIGHTS to another namespace, %s",
-			 kind_name[i]);
+	test_add_kinds(ktls, "kernel TLS");
+	test_add_kinds(sk_msg, "sockmap redirects");
+	test_add_kinds(program_ktls, "cgroup program and kernel TLS");
+	test_add_kinds(program_sk_msg, "cgroup program and sockmap");
+	test_add_kinds(smc, "SMC listener, plain client");
+	test_add_kinds(passed, "passed by SCM_RIGHTS to another namespace");
 	return toa_main("together", "both=1", argc, argv);
 }

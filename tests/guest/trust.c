@@ -611,7 +611,6 @@ static void given_and_taken(const void *arg)
 
 int main(int argc, char **argv)
 {
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const unsigned int many[] = { 1000, 16000 };
 	static struct cell cells[KINDS][3];
 	unsigned int i, k;
@@ -642,12 +641,8 @@ int main(int argc, char **argv)
 	test_add(thousands, &many[0], "a thousand items at load");
 	test_add(thousands, &many[1], "sixteen thousand items at load");
 	test_add(between, NULL, "replaced between SYN and ACK");
-	for (i = 0; i < KINDS; i++)
-		test_add(replaced, &kinds[i], "replaced under traffic, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(replaced_by_others, &kinds[i], "replaced, never empty, %s", kind_name[i]);
-	for (i = 0; i < KINDS; i++)
-		test_add(given_and_taken, &kinds[i], "given and taken under traffic, %s",
-			 kind_name[i]);
+	test_add_kinds(replaced, "replaced under traffic");
+	test_add_kinds(replaced_by_others, "replaced, never empty");
+	test_add_kinds(given_and_taken, "given and taken under traffic");
 	return toa_main("trust", "both=1", argc, argv);
 }

@@ -310,12 +310,8 @@ int main(int argc, char **argv)
 	static struct fuse fuse[sizeof(mechanisms) / sizeof(mechanisms[0])][3];
 	unsigned int i, k;
 
-	for (i = 0; i < 2 && argc > 1 && atoi(argv[1]) > 0; i++) {
-		*(i ? &rest_us : &cycles) = atoi(argv[1]);
-		argv[1] = argv[0];
-		argv++;
-		argc--;
-	}
+	cycles = test_number(&argc, &argv, cycles);
+	rest_us = test_number(&argc, &argv, rest_us);
 	for (i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++) {
 		const struct mechanism *m = &mechanisms[i];
 

@@ -442,7 +442,6 @@ int main(int argc, char **argv)
 		{ 0, V4, V4, V6, "option 200 in SYN and ACK, 253 in first data, the data wins",
 		  false },
 	};
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
 	static const struct ways cookie_ways[] = {
 		{ 0, NONE, NONE, 0, "no option", false },
 		{ 0, V4, NONE, 0, "option 200 in the SYN only", false },
@@ -497,9 +496,7 @@ int main(int argc, char **argv)
 	test_add(deferred_fresh, &usual, "TCP_DEFER_ACCEPT, ACKs are seen after a usual SYN");
 	ADD(deferred, data_ways, "TCP_DEFER_ACCEPT, ");
 	ADD(deferred, deferred_ways, "TCP_DEFER_ACCEPT, ");
-	for (i = 0; i < KINDS; i++)
-		test_add(deferred_forged, &kinds[i], "TCP_DEFER_ACCEPT, forged ACKs, %s",
-			 kind_name[i]);
+	test_add_kinds(deferred_forged, "TCP_DEFER_ACCEPT, forged ACKs");
 	ADD(cookies, cookie_ways, "syncookies, ");
 	ADD(fastopen_cookie, fastopen_ways, "Fast Open with a cookie, ");
 	ADD(fastopen_no_cookie, fastopen_ways, "Fast Open without cookies, ");

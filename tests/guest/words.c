@@ -392,15 +392,6 @@ static void forgotten(const void *arg)
 	require(toa_unload() == 0 && toa_load("") == 0);
 }
 
-void add_kinds(test_fn fn, const char *name)
-{
-	static const enum kind kinds[KINDS] = { INET, MAPPED, INET6, DUAL6 };
-	int i;
-
-	for (i = 0; i < KINDS; i++)
-		test_add(fn, &kinds[i], "%s, %s", name, kind_name[i]);
-}
-
 int main(int argc, char **argv)
 {
 	static struct cell cells[RULES * WAYS * KINDS], opens[RULES * KINDS];
@@ -420,7 +411,7 @@ int main(int argc, char **argv)
 			test_add(fast_open, &opens[i], "%s, Fast Open, %s", opens[i].rule->name,
 				 kind_name[opens[i].kind]);
 	}
-	add_kinds(forgotten, "a SYN that comes again after its handshake was forgotten");
+	test_add_kinds(forgotten, "a SYN that comes again after its handshake was forgotten");
 	late_add();
 	return toa_main("words", "", argc, argv);
 }

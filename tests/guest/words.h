@@ -60,7 +60,6 @@ void check_shows(const char *where, int line, const struct server *s, const stru
  */
 int fast_open_connect(enum kind kind, struct server *s, struct conn *c, const struct opts *o);
 
-void add_kinds(test_fn fn, const char *name);	/* a test for each kind of socket */
-void late_add(void);				/* the tests of words_late.c */
+void late_add(void);		/* the tests of words_late.c */
 
 #endif /* TEST_WORDS_H */

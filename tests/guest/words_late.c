@@ -316,16 +316,16 @@ static void late_outgoing(const void *arg)
 
 void late_add(void)
 {
-	add_kinds(late_data, "late: the option in data");
-	add_kinds(late_bare, "late: F5's IPv6 option in data");
-	add_kinds(late_ack, "late: data overtakes the ACK that has the option");
-	add_kinds(late_answered, "late: the server has spoken, but was not heard yet");
-	add_kinds(late_heard, "late: not once the server has been heard");
-	add_kinds(late_second, "late: not for a connection that has an address");
-	add_kinds(late_forged, "late: not from a segment that is not the connection's");
-	add_kinds(late_not, "late: not if switched off, not from others, not elsewhere");
-	add_kinds(late_refused, "late: not an address that nobody may claim");
-	add_kinds(late_deferred, "late: accept of a deferred listener");
-	add_kinds(late_fast_open, "late: data behind a Fast Open handshake");
-	add_kinds(late_outgoing, "late: not for connections that this host makes");
+	test_add_kinds(late_data, "late: the option in data");
+	test_add_kinds(late_bare, "late: F5's IPv6 option in data");
+	test_add_kinds(late_ack, "late: data overtakes the ACK that has the option");
+	test_add_kinds(late_answered, "late: the server has spoken, but was not heard yet");
+	test_add_kinds(late_heard, "late: not once the server has been heard");
+	test_add_kinds(late_second, "late: not for a connection that has an address");
+	test_add_kinds(late_forged, "late: not from a segment that is not the connection's");
+	test_add_kinds(late_not, "late: not if switched off, not from others, not elsewhere");
+	test_add_kinds(late_refused, "late: not an address that nobody may claim");
+	test_add_kinds(late_deferred, "late: accept of a deferred listener");
+	test_add_kinds(late_fast_open, "late: data behind a Fast Open handshake");
+	test_add_kinds(late_outgoing, "late: not for connections that this host makes");
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "host.h"
-#include "tap.h"
 #include "../../../toa.h"
 
 #include <arpa/inet.h>
@@ -22,6 +21,16 @@ const char *const kind_name[KINDS] = {
 	[INET6] = "AF_INET6",
 	[DUAL6] = "AF_INET6 dual-stack",
 };
+
+const enum kind every_kind[KINDS] = { INET, MAPPED, INET6, DUAL6 };
+
+void test_add_kinds(test_fn fn, const char *name)
+{
+	int i;
+
+	for (i = 0; i < KINDS; i++)
+		test_add(fn, &every_kind[i], "%s, %s", name, kind_name[i]);
+}
 
 /* A buffer for one of the last sixteen texts of this thread. */
 static char *some_text(size_t *size)

@@ -7,6 +7,7 @@
 #define TEST_HOST_H
 
 #include "pkt.h"
+#include "tap.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,6 +36,10 @@ enum kind {
 };
 
 extern const char *const kind_name[KINDS];
+extern const enum kind every_kind[KINDS];
+
+/* A test for each kind, called "NAME, KIND"; it gets a pointer to the kind. */
+void test_add_kinds(test_fn fn, const char *name);
 
 struct server {
 	int fd;

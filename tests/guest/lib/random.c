@@ -14,11 +14,6 @@ unsigned int some(unsigned int below)
 
 int random_main(const char *file, const char *params, int argc, char **argv)
 {
-	if (argc > 1 && atoi(argv[1]) > 0) {
-		rounds = atoi(argv[1]);
-		argv[1] = argv[0];
-		argv++;
-		argc--;
-	}
+	rounds = test_number(&argc, &argv, rounds);
 	return toa_main(file, params, argc, argv);
 }

@@ -141,6 +141,18 @@ static int wanted(const struct test *t, int argc, char **argv)
 	return argc < 2;
 }
 
+int test_number(int *argc, char ***argv, int otherwise)
+{
+	int number = *argc > 1 ? atoi((*argv)[1]) : 0;
+
+	if (number <= 0)
+		return otherwise;
+	(*argv)[1] = (*argv)[0];
+	(*argv)++;
+	(*argc)--;
+	return number;
+}
+
 int test_main(const char *file, int argc, char **argv)
 {
 	int i, n = 0, number = 0, bad = 0;

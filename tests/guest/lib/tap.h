@@ -16,6 +16,9 @@ void test_add(test_fn fn, const void *arg, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int test_main(const char *file, int argc, char **argv);
 
+/* Takes the first argument away and returns it if it is a number above 0; if not, @otherwise. */
+int test_number(int *argc, char ***argv, int otherwise);
+
 /* Called before the first and after the last test, as tests of their own; may be NULL. */
 void test_around(test_fn setup, const char *setup_name, test_fn teardown,
 		 const char *teardown_name);
