@@ -14,12 +14,13 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
-TOOLS="g++ golang-go rustc default-jdk-headless prometheus systemd"
+TOOLS="g++ golang-go rustc default-jdk-headless libnode-dev prometheus systemd"
 
 tools() {
 	chroot_for bookworm || return 1
 	[ -x "$root/usr/bin/javac" ] && [ -x "$root/usr/bin/go" ] && [ -x "$root/usr/bin/rustc" ] &&
 		[ -x "$root/usr/bin/g++" ] && [ -x "$root/usr/bin/promtool" ] &&
+		[ -f "$root/usr/include/node/node_api.h" ] &&
 		[ -x "$root/usr/bin/systemd-analyze" ] && return
 	# Java's package fails without the directory.
 	mkdir -p "$root/usr/share/man/man1"
@@ -78,6 +79,16 @@ silent "Go: vet is content" built go "HOME=/tmp CGO_ENABLED=0 go vet server.go"
 silent "Go: builds" built go "HOME=/tmp CGO_ENABLED=0 go build server.go; gofmt -l server.go"
 silent "Rust: builds without a warning" built rust "rustc -D warnings -A dead_code -O server.rs"
 silent "Java: builds without a warning" built java "javac -Xlint:all -Werror Server.java"
+JDK=/usr/lib/jvm/default-java/include
+silent "Java: its library builds without a warning" built java \
+	"gcc -Wall -Wextra -Werror -O2 -shared -fPIC -I/mnt -I$JDK -I$JDK/linux -o libtoa.so toa.c"
+silent "Node: its addon builds without a warning" built node \
+	"gcc -Wall -Wextra -Werror -O2 -shared -fPIC -I/mnt -I/usr/include/node -o toa.node toa.c"
+
+for dir in c cpp go java node python rust; do
+	run "$dir: asks with TOA_SO_GET_PEER" grep -rqE 'TOA_SO_GET_PEER|toaSoGetPeer = 4097' "examples/$dir"
+done
+run "none asks with TOA_SO_GET_LOOKUP" sh -c "! grep -rnE 'GET_LOOKUP|GetLookup|IPPROTO_IP, 4096' examples"
 
 mkdir "$tmp/lb" && cp tests/lb/*.[ch] tests/lb/Makefile tests/lb/topology.sh "$tmp/lb"
 cp tests/examples/guest "$tmp/mnt/examples"

@@ -3,10 +3,11 @@
  * A server that prints its real clients.
  *
  *	cc -I../.. -o server server.c
- *	./server PORT		listens on a dual-stack AF_INET6 socket: getpeername() says it all
- *	./server PORT inet	listens on an AF_INET socket: getsockopt() has the IPv6 clients
+ *	./server PORT		listens on a dual-stack AF_INET6 socket
+ *	./server PORT inet	listens on an AF_INET socket
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,27 +22,39 @@ static void print(int family, const void *addr, in_port_t port)
 	printf("client %s port %u\n", inet_ntop(family, addr, text, sizeof(text)), ntohs(port));
 }
 
-static void print_client(int fd)
+/* False, with errno, if the client is gone already. */
+static int print_client(int fd)
 {
-	struct sockaddr_storage peer;
-	const struct sockaddr_in6 *in6 = (const void *)&peer;
-	const struct sockaddr_in *in = (const void *)&peer;
-	struct toa_nat64_peer nat64;
-	socklen_t len = sizeof(nat64);
+	struct toa_peer_info info;
+	const struct sockaddr_in6 *in6 = &info.client.v6;
+	const struct sockaddr_in *in = &info.client.v4;
+	socklen_t len = sizeof(info);
 
-	if (getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, &nat64, &len) == 0) {
-		print(AF_INET6, &nat64.saddr, nat64.sport);
-		return;
+	if (getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER, &info, &len)) {
+		/* Without the module, the balancer is all there is. */
+		len = sizeof(info.client);
+		if (getpeername(fd, (struct sockaddr *)&info.client, &len))
+			return 0;
 	}
-	len = sizeof(peer);
-	if (getpeername(fd, (struct sockaddr *)&peer, &len))
-		perror("getpeername");
-	else if (peer.ss_family == AF_INET)
+	if (in->sin_family == AF_INET)
 		print(AF_INET, &in->sin_addr, in->sin_port);
 	else if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
 		print(AF_INET, &in6->sin6_addr.s6_addr[12], in6->sin6_port);
 	else
 		print(AF_INET6, &in6->sin6_addr, in6->sin6_port);
+	return 1;
+}
+
+static void serve(int fd)
+{
+	static const char answer[] = "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+	char request[4096];
+
+	/* Who resets the connection now is no reason to end: no SIGPIPE. */
+	if (!print_client(fd) || read(fd, request, sizeof(request)) < 0 ||
+	    send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL) < 0)
+		perror("client");
+	close(fd);
 }
 
 static int listener(unsigned short port, int inet)
@@ -64,19 +77,20 @@ static int listener(unsigned short port, int inet)
 
 int main(int argc, char **argv)
 {
-	static const char answer[] = "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n";
 	int inet = argc > 2 && strcmp(argv[2], "inet") == 0;
-	int fd = listener(argc > 1 ? atoi(argv[1]) : 8080, inet), client;
-	char request[4096];
+	int fd = listener(argc > 1 ? atoi(argv[1]) : 8080, inet);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while ((client = accept(fd, NULL, NULL)) >= 0) {
-		print_client(client);
-		if (read(client, request, sizeof(request)) > 0 &&
-		    write(client, answer, sizeof(answer) - 1) < 0)
-			perror("write");
-		close(client);
+	for (;;) {
+		int client = accept(fd, NULL, NULL);
+
+		if (client >= 0) {
+			serve(client);
+			continue;
+		}
+		/* The client is gone, or there are too many of them: the next one is served. */
+		perror("accept");
+		if (errno != ECONNABORTED)
+			sleep(1);
 	}
-	perror("accept");
-	return 1;
 }

@@ -3,17 +3,22 @@
 // A server that prints its real clients.
 //
 //	c++ -std=c++11 -I../.. -o server server.cpp
-//	./server PORT		listens on a dual-stack AF_INET6 socket: getpeername() says it all
-//	./server PORT inet	listens on an AF_INET socket: getsockopt() has the IPv6 clients
+//	./server PORT		listens on a dual-stack AF_INET6 socket
+//	./server PORT inet	listens on an AF_INET socket
 
 #include <arpa/inet.h>
-#include <cstring>
+#include <cerrno>
 #include <iostream>
-#include <stdexcept>
 #include <string>
 #include <sys/socket.h>
+#include <system_error>
 #include <unistd.h>
 #include "toa.h"
+
+static std::system_error error(const char *what)
+{
+	return std::system_error(errno, std::generic_category(), what);
+}
 
 static std::string text(int family, const void *addr, in_port_t port)
 {
@@ -25,29 +30,41 @@ static std::string text(int family, const void *addr, in_port_t port)
 
 static std::string client_of(int fd)
 {
-	toa_nat64_peer nat64;
-	socklen_t len = sizeof(nat64);
-	if (getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, &nat64, &len) == 0)
-		return text(AF_INET6, &nat64.saddr, nat64.sport);
+	toa_peer_info info;
+	socklen_t len = sizeof(info);
 
-	sockaddr_storage peer;
-	len = sizeof(peer);
-	if (getpeername(fd, reinterpret_cast<sockaddr *>(&peer), &len))
-		return std::strerror(errno);
-	if (peer.ss_family == AF_INET) {
-		auto in = reinterpret_cast<sockaddr_in *>(&peer);
-		return text(AF_INET, &in->sin_addr, in->sin_port);
+	if (getsockopt(fd, IPPROTO_IP, TOA_SO_GET_PEER, &info, &len)) {
+		// Without the module, the balancer is all there is.
+		len = sizeof(info.client);
+		if (getpeername(fd, reinterpret_cast<sockaddr *>(&info.client), &len))
+			throw error("getpeername");
 	}
-	auto in6 = reinterpret_cast<sockaddr_in6 *>(&peer);
-	if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-		return text(AF_INET, &in6->sin6_addr.s6_addr[12], in6->sin6_port);
-	return text(AF_INET6, &in6->sin6_addr, in6->sin6_port);
+	const sockaddr_in &in = info.client.v4;
+	const sockaddr_in6 &in6 = info.client.v6;
+	if (in.sin_family == AF_INET)
+		return text(AF_INET, &in.sin_addr, in.sin_port);
+	if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+		return text(AF_INET, &in6.sin6_addr.s6_addr[12], in6.sin6_port);
+	return text(AF_INET6, &in6.sin6_addr, in6.sin6_port);
+}
+
+static void serve(int fd)
+{
+	const std::string answer = "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+	const std::string client = client_of(fd);
+	char request[4096];
+
+	std::cout << "client " << client << std::endl;
+	// Who resets the connection now is no reason to end: no SIGPIPE.
+	if (read(fd, request, sizeof(request)) < 0 ||
+	    send(fd, answer.data(), answer.size(), MSG_NOSIGNAL) < 0)
+		throw error("client");
 }
 
 template <typename Address> static void start(int fd, const Address &addr)
 {
 	if (bind(fd, reinterpret_cast<const sockaddr *>(&addr), sizeof(addr)) || listen(fd, 128))
-		throw std::runtime_error(std::string("listen: ") + std::strerror(errno));
+		throw error("listen");
 }
 
 static int listener(unsigned short port, bool inet)
@@ -72,16 +89,22 @@ static int listener(unsigned short port, bool inet)
 
 int main(int argc, char **argv)
 {
-	const std::string answer = "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n";
 	int fd = listener(argc > 1 ? std::stoi(argv[1]) : 8080,
 			  argc > 2 && std::string(argv[2]) == "inet");
-	char request[4096];
 
-	for (int client; (client = accept(fd, nullptr, nullptr)) >= 0; close(client)) {
-		std::cout << "client " << client_of(client) << std::endl;
-		if (read(client, request, sizeof(request)) > 0 &&
-		    write(client, answer.data(), answer.size()) < 0)
-			std::cerr << "write: " << std::strerror(errno) << std::endl;
+	for (;;) {
+		int client = accept(fd, nullptr, nullptr);
+		try {
+			if (client < 0)
+				throw error("accept");
+			serve(client);
+		} catch (const std::system_error &e) {
+			// The client is gone, or there are too many: the next one is served.
+			std::cerr << e.what() << std::endl;
+			if (client < 0 && e.code().value() != ECONNABORTED)
+				sleep(1);
+		}
+		if (client >= 0)
+			close(client);
 	}
-	return 1;
 }

@@ -3,8 +3,8 @@
 // A server that prints its real clients.
 //
 //	go build server.go
-//	./server PORT		listens dual-stack, as Go does by itself: RemoteAddr() says it all
-//	./server PORT inet	listens on an AF_INET socket: getsockopt has the IPv6 clients
+//	./server PORT		listens dual-stack, as Go does by itself
+//	./server PORT inet	listens on an AF_INET socket
 package main
 
 import (
@@ -12,48 +12,73 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
-const toaSoGetLookup = 4096 // toa.h
+const toaSoGetPeer = 4097 // toa.h
 
-type nat64Peer struct {
-	addr    [16]byte
-	port    [2]byte
-	padding [2]byte
+// As struct toa_peer_info of toa.h.
+type peerInfo struct {
+	size          uint16
+	kind, segment uint8
+	client        syscall.RawSockaddrInet6
+	balancer      syscall.RawSockaddrInet6
 }
 
-// nat64Client asks for the IPv6 client, which an AF_INET socket cannot show.
-func nat64Client(conn *net.TCPConn) *net.TCPAddr {
+// address is that of a sockaddr_in or sockaddr_in6, as its family says.
+func address(raw *syscall.RawSockaddrInet6) *net.TCPAddr {
+	port := (*[2]byte)(unsafe.Pointer(&raw.Port))
+	addr := &net.TCPAddr{Port: int(port[0])<<8 | int(port[1])}
+	if raw.Family == syscall.AF_INET {
+		in := (*syscall.RawSockaddrInet4)(unsafe.Pointer(raw))
+		addr.IP = net.IP(in.Addr[:])
+	} else {
+		addr.IP = net.IP(raw.Addr[:])
+	}
+	return addr
+}
+
+// clientOf asks for the real client; without the module, the balancer is all there is.
+func clientOf(conn *net.TCPConn) (net.Addr, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	var peer nat64Peer
+	var info peerInfo
 	var errno syscall.Errno
-	size := uint32(unsafe.Sizeof(peer))
-	raw.Control(func(fd uintptr) {
-		_, _, errno = syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_IP, toaSoGetLookup,
-			uintptr(unsafe.Pointer(&peer)), uintptr(unsafe.Pointer(&size)), 0)
+	size := uint32(unsafe.Sizeof(info))
+	err = raw.Control(func(fd uintptr) {
+		_, _, errno = syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_IP, toaSoGetPeer,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	})
-	if errno != 0 {
-		return nil
+	switch {
+	case err != nil:
+		return nil, err
+	case errno == syscall.ENOPROTOOPT:
+		return conn.RemoteAddr(), nil
+	case errno != 0:
+		return nil, errno // It is gone already.
 	}
-	return &net.TCPAddr{IP: net.IP(peer.addr[:]), Port: int(peer.port[0])<<8 | int(peer.port[1])}
+	return address(&info.client), nil
 }
 
-func serve(conn *net.TCPConn) {
+func serve(conn *net.TCPConn) error {
 	defer conn.Close()
-	// Accept has asked for the peer already: this is what the module said.
-	client := conn.RemoteAddr().(*net.TCPAddr)
-	if nat64 := nat64Client(conn); nat64 != nil {
-		client = nat64
+	addr, err := clientOf(conn)
+	if err != nil {
+		return err
+	}
+	client, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return syscall.ENOTCONN
 	}
 	fmt.Printf("client %s port %d\n", client.IP, client.Port)
-	request := make([]byte, 4096)
-	if n, _ := conn.Read(request); n > 0 {
-		conn.Write([]byte("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	if _, err := conn.Read(make([]byte, 4096)); err != nil {
+		return err
 	}
+	_, err = conn.Write([]byte("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	return err
 }
 
 func main() {
@@ -72,9 +97,15 @@ func main() {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
+			// There are too many: the next one is served. Who is gone is passed over by Go itself.
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			time.Sleep(time.Second)
+			continue
 		}
-		go serve(conn.(*net.TCPConn))
+		go func() {
+			if err := serve(conn.(*net.TCPConn)); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}()
 	}
 }
