@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # common.sh: what all parts of toactl use: where the files are, errors, files of one line, parameters,
-# the counters.
+# the counters, waiting.
 
 # Tests put files of their own in the place of /proc, /sys and /lib.
 ROOT=${TOACTL_ROOT:-}
@@ -10,6 +10,8 @@ STATS=$ROOT/proc/net/toa_stats
 TABLE=$ROOT/proc/net/toa_table
 MODULE=$ROOT/sys/module/toa
 PARAMETERS=$MODULE/parameters
+NEWLINE='
+'
 
 bad_usage() {
 	echo "toactl: $*" >&2
@@ -86,7 +88,45 @@ sums() {
 	}' "$STATS"
 }
 
-# value ROW SUMS: the row's sum, 0 if this version of the module does not have it
+# get WORDS LINES: sets got to what stands behind the words in their line, such as the sum of a row of
+# `sums`; to 0 if there is no such line: another version of the module has other rows
+get() {
+	got=$NEWLINE$2
+	case $got in
+	*"$NEWLINE$1 "*)
+		got=${got#*"$NEWLINE$1 "}
+		got=${got%%"$NEWLINE"*}
+		;;
+	*) got=0 ;;
+	esac
+}
+
+# value ROW SUMS: the row's sum
 value() {
-	printf '%s\n' "$2" | awk -v row="$1" '$1 == row { n = $2 } END { printf "%.0f\n", n }'
+	get "$1" "$2"
+	echo "$got"
+}
+
+# now: the time, as programs read it
+now() {
+	date -u +%Y-%m-%dT%H:%M:%SZ
+}
+
+# nap SECONDS: sleeps, but a signal's trap need not wait for the end of it
+sleeper=''
+nap() {
+	sleep "$1" &
+	sleeper=$!
+	wait "$sleeper"
+	sleeper=''
+}
+
+# at_end COMMAND: run at the end, and when a signal ends this
+at_end() {
+	# shellcheck disable=SC2064
+	trap "$1" EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 141' PIPE
+	trap 'exit 143' TERM
 }

@@ -164,31 +164,24 @@ read_capture() {
 watch() {
 	traffic=''
 	if [ -z "$doctor_port" ] || ! command -v tcpdump >/dev/null; then
-		sleep "$doctor_seconds"
+		nap "$doctor_seconds"
 		return
 	fi
-	capture=$(mktemp) || die "no temporary file can be made"
-	trap 'kill "$tcpdump" 2>/dev/null; rm -f "$capture"' EXIT
 	tcpdump -i any -nn -x -l -s 160 -c 4000 "$(capture_filter "$doctor_port")" >"$capture" 2>"$scratch" &
 	tcpdump=$!
 	# The time begins when it looks.
-	for _ in 1 2 3 4 5 6 7 8 9 10; do
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 		if grep -q "listening on" "$scratch" || ! kill -0 "$tcpdump" 2>/dev/null; then
 			break
 		fi
-		sleep 1
+		# Not every sleep knows fractions.
+		sleep 0.5 2>/dev/null || sleep 1
 	done
-	sleep "$doctor_seconds"
+	nap "$doctor_seconds"
 	# It has ended before if it may not look, or if it has seen enough.
 	if kill "$tcpdump" 2>/dev/null || [ -s "$capture" ]; then
 		wait "$tcpdump" 2>/dev/null
 		traffic=$(read_capture "$doctor_port" <"$capture")
 	fi
-	rm -f "$capture"
-	trap - EXIT
-}
-
-# seen WHAT: a number of the traffic check, 0 if it saw none
-seen() {
-	printf '%s\n' "$traffic" | awk -v what="$1 " 'index($0, what) == 1 { n = $NF } END { print n + 0 }'
+	tcpdump=''
 }

@@ -3,20 +3,36 @@
 #
 # doctor-counters.sh: findings from what the counters say, sums_before and sums_after.
 
-# gain ROW: how much it counted while the doctor watched
+# gain ROW: sets got to how much it counted while the doctor watched
 gain() {
-	echo $(($(value "$1" "$sums_after") - $(value "$1" "$sums_before")))
+	get "$1" "$sums_after"
+	gain_is=$got
+	get "$1" "$sums_before"
+	got=$((gain_is - got))
 }
 
-# grown LEVEL-NOW LEVEL-BEFORE ROW TEXT DO: a finding if the row counted, now or before
-grown() {
-	grown_by=$(gain "$3")
-	grown_is=$(value "$3" "$sums_after")
-	if [ "$grown_by" -gt 0 ]; then
-		finding "$1" "$3" "grew by $grown_by while the doctor watched: $4" "$5"
-	elif [ "$grown_is" -gt 0 ]; then
-		finding "$2" "$3" "is $grown_is since the module was loaded: $4" "$5"
+# grew LEVEL-NOW LEVEL-BEFORE ROW: did the row count, now or before? What somebody has acknowledged is old. For
+# `tell`, which says what that means.
+grew() {
+	grew_row=$3
+	gain "$3"
+	if [ "$got" -gt 0 ]; then
+		grew_level=$1 grew_text="grew by $got while the doctor watched"
+		return
 	fi
+	get "$3" "$sums_known"
+	grew_level=$2
+	[ "$gain_is" -gt "$got" ] || return 1
+	if [ "$got" -gt 0 ]; then
+		grew_text="grew by $((gain_is - got)) since $known_since"
+	else
+		grew_text="is $gain_is since the module was loaded"
+	fi
+}
+
+# tell TEXT DO
+tell() {
+	finding "$grew_level" "$grew_row" "$grew_text: $1" "$2"
 }
 
 # senders: those that the traffic check saw
@@ -29,28 +45,28 @@ senders() {
 # behind: on how many connections the traffic check saw such options in one segment
 behind() {
 	[ -n "${traffic:-}" ] || return 0
-	behind_on=$(seen behind)
-	[ "$behind_on" -eq 0 ] || printf ' (seen: in one segment, on %s connections)' "$behind_on"
+	get behind "$traffic"
+	[ "$got" -eq 0 ] || printf ' (seen: in one segment, on %s connections)' "$got"
 }
 
 check_counters() {
-	grown problem warning toa_table_full "addresses are lost, as the table holds table_max ($(parameter table_max)) connections" \
+	grew problem warning toa_table_full && tell "addresses are lost, as the table holds table_max ($(parameter table_max)) connections" \
 		"$(to_set table_max N)"
-	grown problem warning toa_alloc_failed "addresses are lost, as memory was short" \
+	grew problem warning toa_alloc_failed && tell "addresses are lost, as memory was short" \
 		"free memory, or raise vm.min_free_kbytes"
-	grown warning warning toa_probe_missed "calls passed unseen: hooks by kprobes can be missed" \
+	grew warning warning toa_probe_missed && tell "calls passed unseen: hooks by kprobes can be missed" \
 		"load with hook=auto where the kernel has ftrace; stop other tracers (perf, bpftrace, kprobe_events)"
-	grown problem warning toa_untrusted "addresses are ignored, as their senders are not in trusted=$(parameter trusted)" \
+	grew problem warning toa_untrusted && tell "addresses are ignored, as their senders are not in trusted=$(parameter trusted)" \
 		"if a sender$(senders) is your balancer, add its address to trusted, in /sys/module/toa/parameters and /etc/modprobe.d/toa.conf; if not, keep it away from the port"
-	grown warning note toa_segment "options came in a segment that segments=$(parameter segments) does not name" \
+	grew warning note toa_segment && tell "options came in a segment that segments=$(parameter segments) does not name" \
 		"if the balancer marks that segment, name it in segments; if not, clients forge, and nothing is to be done"
-	grown warning note toa_disagree "options named another client than the one that counts, in an earlier segment or in the same one$(behind): the balancer passes on what clients write, or it is one of a chain" \
+	grew warning note toa_disagree && tell "options named another client than the one that counts, in an earlier segment or in the same one$(behind): the balancer passes on what clients write, or it is one of a chain" \
 		"leave in segments only those that the balancer writes, in opt_ipv4, opt_ipv6, opt_hostid and opt_bare only its kinds: toactl doctor --port N sees which; behind a chain, of which the first takes out what clients write: echo last > /sys/module/toa/parameters/pick"
-	grown warning note toa_syn_evicted "handshakes were forgotten because others needed their slot: a SYN flood?" \
+	grew warning note toa_syn_evicted && tell "handshakes were forgotten because others needed their slot: a SYN flood?" \
 		"if addresses are lost, load with a bigger syn_slots (it is $(parameter syn_slots))"
-	grown warning note toa_share_full "addresses of a user's or a container's namespaces are lost, as they hold their share of the table or the slots" \
+	grew warning note toa_share_full && tell "addresses of a user's or a container's namespaces are lost, as they hold their share of the table or the slots" \
 		"if they are servers of yours: a smaller tenant_share (it is $(parameter tenant_share)) gives each more, 1 all; 0 gives nothing"
-	grown warning note toa_invalid "options name addresses that nobody may claim" \
+	grew warning note toa_invalid && tell "options name addresses that nobody may claim" \
 		"find the sender with debug=1 and dmesg: somebody forges, or the balancer is misconfigured"
 	check_room
 	check_drift
@@ -58,7 +74,10 @@ check_counters() {
 
 # Before addresses are lost.
 check_room() {
-	room_used=$(($(value toa_entry_alloc "$sums_after") - $(value toa_entry_free "$sums_after")))
+	get toa_entry_alloc "$sums_after"
+	room_used=$got
+	get toa_entry_free "$sums_after"
+	room_used=$((room_used - got))
 	room_max=$(parameter table_max)
 	[ $((room_used * 5)) -le $((room_max * 4)) ] ||
 		finding warning table_max "the table holds $room_used connections, and can hold $room_max" \

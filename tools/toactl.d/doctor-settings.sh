@@ -41,10 +41,18 @@ check_parameters() {
 	fi
 }
 
+# trusted_list: with commas between; nothing if everybody is trusted
+trusted_list() {
+	case $(parameter trusted) in
+	'' | '(null)' | any | all) ;;
+	*) parameter trusted ;;
+	esac
+}
+
 check_trusted() {
 	if [ -e "$PARAMETERS/trusted" ]; then
-		case $(parameter trusted) in
-		'' | '(null)' | any | all)
+		case $(trusted_list) in
+		'')
 			finding warning trusted "is empty: whoever reaches the server can claim any address" \
 				"echo ADDRESSES > /sys/module/toa/parameters/trusted, those of the balancer$(senders), and trusted=ADDRESSES in /etc/modprobe.d/toa.conf"
 			;;

@@ -7,10 +7,14 @@
 AGAIN="run it again while a client connects through the balancer, or longer: --seconds 60"
 
 check_traffic() {
-	late=$(gain toa_late)
-	made=$(gain syn_recv_sock_toa)
-	bare=$(gain syn_recv_sock_no_toa)
-	untrusted=$(gain toa_untrusted)
+	gain toa_late
+	late=$got
+	gain syn_recv_sock_toa
+	made=$got
+	gain syn_recv_sock_no_toa
+	bare=$got
+	gain toa_untrusted
+	untrusted=$got
 	# These were made without one.
 	made=$((made + late))
 	bare=$((bare > late ? bare - late : 0))
@@ -32,8 +36,10 @@ check_traffic() {
 }
 
 check_options() {
-	connections=$(seen connections)
-	without=$(seen bare)
+	get connections "$traffic"
+	connections=$got
+	get bare "$traffic"
+	without=$got
 	if [ "$connections" -eq 0 ]; then
 		finding warning option "nobody connected to port $doctor_port in $doctor_seconds s" \
 			"$AGAIN"
@@ -72,12 +78,13 @@ check_segments() {
 	allowed=$(parameter segments)
 	most=0 marked='' ignored='' unused='' where=''
 	for segment in syn ack data; do
-		number=$(seen "segment $segment")
-		[ "$number" -le "$most" ] || most=$number
-		where="${where:+$where, }$number in ${segment}"
+		get "segment $segment" "$traffic"
+		[ "$got" -le "$most" ] || most=$got
+		where="${where:+$where, }$got in ${segment}"
 	done
 	for segment in syn ack data; do
-		if [ $((2 * $(seen "segment $segment"))) -ge "$most" ] && [ "$most" -gt 0 ]; then
+		get "segment $segment" "$traffic"
+		if [ $((2 * got)) -ge "$most" ] && [ "$most" -gt 0 ]; then
 			marked=${marked:+$marked,}$segment
 			in_list $segment "$allowed" || ignored=${ignored:+$ignored,}$segment
 		elif in_list $segment "$allowed"; then
@@ -107,8 +114,10 @@ check_kinds() {
 		[ -e "$PARAMETERS/$name" ] || continue
 		used='' unused=''
 		for kind in $(parameter "$name" | tr ',' ' '); do
-			if [ "$(seen "counts $kind $length")" -gt 0 ] ||
-				{ [ "$length" -lt 8 ] && [ "$(seen "counts $kind $((length + 12))")" -gt 0 ]; }; then
+			get "counts $kind $length" "$traffic"
+			# With an address of the other family it is longer.
+			[ "$got" -gt 0 ] || [ "$length" -ge 8 ] || get "counts $kind $((length + 12))" "$traffic"
+			if [ "$got" -gt 0 ]; then
 				used=${used:+$used,}$kind
 			else
 				unused=${unused:+$unused,}$kind

@@ -2,13 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # doctor.sh: toactl doctor: runs the checks, and reports. Sets what they read: doctor_port and
-# doctor_seconds, of the command line; scratch, a file for any of them; sums_before and sums_after, the
-# counters.
+# doctor_seconds, of the command line; scratch, a file for any of them, and capture, one for packets;
+# sums_before and sums_after, the counters.
 
 do_doctor() {
-	doctor_port='' doctor_seconds=10
+	doctor_port='' doctor_seconds=10 doctor_report=report
 	while [ $# -gt 0 ]; do
 		case $1 in
+		--json)
+			doctor_report=report_json
+			shift
+			continue
+			;;
 		--port)
 			is_number "${2:-}" 1 65535 || bad_usage "--port wants a number"
 			doctor_port=$2
@@ -21,11 +26,27 @@ do_doctor() {
 		esac
 		shift 2
 	done
-	scratch=$(mktemp) || die "no temporary file can be made"
-	diagnose | report
+	doctor_dir='' reporter='' tcpdump=''
+	at_end doctor_end
+	doctor_dir=$(mktemp -d) || die "no temporary directory can be made"
+	scratch=$doctor_dir/scratch capture=$doctor_dir/capture
+	mkfifo "$doctor_dir/findings" || die "$doctor_dir takes no files"
+	# Not a pipe: whoever ends this ends the shell that waits, and it must clean up.
+	"$doctor_report" <"$doctor_dir/findings" &
+	reporter=$!
+	diagnose >"$doctor_dir/findings"
+	wait "$reporter"
 	status=$?
-	rm -f "$scratch"
+	reporter=''
 	exit $status
+}
+
+# Nothing is left, no process and no file, by a signal neither.
+doctor_end() {
+	for doctor_child in $tcpdump $sleeper $reporter; do
+		kill "$doctor_child" 2>/dev/null
+	done
+	[ -z "$doctor_dir" ] || rm -rf "$doctor_dir"
 }
 
 diagnose() {
@@ -38,6 +59,7 @@ diagnose() {
 	check_loaded || return
 	check_hooks
 	check_parameters
+	read_acknowledged
 	sums_before=$(sums)
 	watch
 	sums_after=$(sums)

@@ -14,9 +14,34 @@ to_set() {
 		"${2:+$2 }" "$1" "$1" "$2"
 }
 
-# report: findings as lines for people; the exit status is the worst
+# report_json: findings for programs; the exit status is the worst. Both reports end the shell that they are in.
+report_json() {
+	exec awk -F '\t' "$JSON_AWK"'
+		BEGIN {
+			rank["warning"] = 1
+			rank["problem"] = 2
+			word[0] = "ok"
+			word[1] = "warning"
+			word[2] = "problem"
+			printf "{\"findings\": ["
+		}
+		{
+			printf "%s{\"level\": %s, \"subject\": %s, \"text\": %s", n++ ? ",\n " : "", quoted($1), quoted($2), quoted($3)
+			if ($4 != "")
+				printf ", \"do\": %s", quoted($4)
+			printf "}"
+			if (rank[$1] > worst)
+				worst = rank[$1]
+		}
+		END {
+			print "], \"worst\": \"" word[worst + 0] "\"}"
+			exit worst + 0
+		}'
+}
+
+# report: the same for people
 report() {
-	awk -F '\t' '
+	exec awk -F '\t' '
 		BEGIN { rank["warning"] = 1; rank["problem"] = 2 }
 		{
 			printf "%-8s %-17s %s\n", $1, $2, $3

@@ -4,7 +4,13 @@
 # prometheus.sh: toactl stats --prometheus: the counters, with a help text for each.
 
 show_prometheus() {
-	sums | awk -v version="$(file_text "$MODULE/version")" -v table_max="$(parameter table_max)" '
+	prometheus_ranges=''
+	if [ -e "$PARAMETERS/trusted" ]; then
+		prometheus_ranges=$(trusted_list | awk -F , '{ n += NF } END { print n + 0 }')
+	fi
+	prometheus_by=$(mechanism)
+	sums | awk -v version="$(file_text "$MODULE/version")" -v table_max="$(parameter table_max)" \
+		-v ranges="$prometheus_ranges" -v by="${prometheus_by:-unknown}" '
 		BEGIN {
 			help["syn_recv_sock_toa"] = "Connections made with at least one address."
 			help["syn_recv_sock_no_toa"] = "Connections made without an address."
@@ -27,7 +33,12 @@ show_prometheus() {
 			help["toa_probe_missed"] = "Calls that passed unseen."
 			print "# HELP toa_info The module that is loaded."
 			print "# TYPE toa_info gauge"
-			printf "toa_info{version=\"%s\"} 1\n", version
+			printf "toa_info{version=\"%s\",mechanism=\"%s\"} 1\n", version, by
+			if (ranges != "") {
+				print "# HELP toa_trusted_ranges How many ranges of addresses are trusted; 0: everybody is."
+				print "# TYPE toa_trusted_ranges gauge"
+				print "toa_trusted_ranges " ranges
+			}
 			if (table_max != "") {
 				print "# HELP toa_table_max How many connections with an address are kept at once."
 				print "# TYPE toa_table_max gauge"

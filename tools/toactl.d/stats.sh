@@ -8,17 +8,19 @@ need_stats() {
 		die "/proc/net/toa_stats cannot be read: is the module loaded, and is this the initial network namespace? Try: toactl doctor"
 }
 
-# show_sums FORMAT SUMS [BEFORE SECONDS]: with rates if the sums before are given
+# show_sums FORMAT SUMS TIME [BEFORE SECONDS]: with the time, if it is given, and with rates if the sums before are
 show_sums() {
 	{
-		[ -n "$3" ] && printf '%s\n' "$3" | sed 's/^/- /'
+		[ -n "$4" ] && printf '%s\n' "$4" | sed 's/^/- /'
 		printf '%s\n' "$2" | sed 's/^/+ /'
-	} | awk -v format="$1" -v seconds="$4" '
+	} | awk -v format="$1" -v time="$3" -v seconds="$5" '
 		$1 == "-" { before[$2] = $3; next }
 		{ row[++n] = $2; sum[n] = $3 }
 		END {
 			if (format == "json")
-				printf "{"
+				printf "{%s", time == "" ? "" : "\"time\": \"" time "\", "
+			else if (time != "")
+				print time
 			for (i = 1; i <= n; i++) {
 				rate = seconds ? (sum[i] - before[row[i]]) / seconds : 0
 				if (format == "json") {
@@ -59,13 +61,18 @@ do_stats() {
 		return
 	fi
 	sums_now=$(sums)
-	show_sums $format "$sums_now"
-	[ -n "$watch" ] || return 0
-	while sleep "$watch"; do
+	if [ -z "$watch" ]; then
+		show_sums $format "$sums_now" '' '' ''
+		return
+	fi
+	# shellcheck disable=SC2016
+	at_end '[ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null'
+	show_sums $format "$sums_now" "$(now)" '' ''
+	while nap "$watch"; do
 		need_stats
 		sums_before=$sums_now
 		sums_now=$(sums)
 		[ $format = json ] || echo
-		show_sums $format "$sums_now" "$sums_before" "$watch"
+		show_sums $format "$sums_now" "$(now)" "$sums_before" "$watch"
 	done
 }

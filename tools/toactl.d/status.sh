@@ -6,12 +6,19 @@
 
 describe_parameters() {
 	for file in "$PARAMETERS"/*; do
-		printf ' %s=%s' "${file##*/}" "$(file_text "$file")"
+		described=
+		IFS= read -r described 2>/dev/null <"$file"
+		printf ' %s=%s' "${file##*/}" "$described"
 	done
 }
 
 do_status() {
-	[ $# -eq 0 ] || bad_usage "status takes no argument"
+	status_seen=''
+	case $#:${1:-} in
+	0:) ;;
+	1:--acknowledge) status_seen=1 ;;
+	*) bad_usage "status: $1 is not known" ;;
+	esac
 	if [ ! -e "$MODULE" ] || ! is_ours || [ ! -r "$STATS" ]; then
 		if [ -e "$MODULE" ]; then
 			check_loaded
@@ -20,6 +27,8 @@ do_status() {
 		fi | report
 		exit
 	fi
+	[ -z "$status_seen" ] || acknowledge
+	read_acknowledged
 	sums_after=$(sums)
 	sums_before=$sums_after
 	traffic=''
@@ -34,6 +43,7 @@ do_status() {
 	echo "connections  $(value syn_recv_sock_toa "$sums_after") with an address and $(value syn_recv_sock_no_toa "$sums_after") without since load"
 	echo "answers      $(value getname_toa_ok "$sums_after")"
 	echo "parameters  $(describe_parameters)"
+	[ -z "$known_since" ] || echo "acknowledged $known_since: what was counted before is told no more"
 	findings=$({
 		check_loaded
 		check_hooks
