@@ -58,6 +58,51 @@ data() {
 	END
 }
 
+# Grafana itself is no package of Debian's; what it publishes is the types of its dashboards. They become a JSON
+# schema that allows nothing else.
+GRAFANA=@grafana/schema@13.2.3
+make_schema() {
+	{ command -v npm && command -v node; } >/dev/null || need npm nodejs || return 1
+	cp tests/examples/grafana/dashboard.ts tests/examples/grafana/tsconfig.json "$build_dir" &&
+		echo '{ "private": true }' >"$build_dir/package.json" &&
+		(cd "$build_dir" &&
+			retry quietly npm install --ignore-scripts --no-audit --no-fund --save-exact \
+				$GRAFANA typescript@5.9.3 ts-json-schema-generator@2.4.0 ajv@8.20.0 &&
+			quietly node_modules/.bin/tsc -p . &&
+			quietly node_modules/.bin/ts-json-schema-generator --path dashboard.ts \
+				--tsconfig tsconfig.json --type Toa --expose none -o schema.json)
+}
+
+# not_valid CHANGE: the dashboard with this change does not pass
+not_valid() {
+	sed "$1" examples/grafana/toa.json >"$tmp/changed.json"
+	! cmp -s examples/grafana/toa.json "$tmp/changed.json" &&
+		! node tests/examples/grafana/check.js "$schema" "$tmp/changed.json"
+}
+
+schema=$TOA_CACHE/grafana-schema/schema.json
+if cached "${schema%/*}" "$GRAFANA $(cksum <tests/examples/grafana/dashboard.ts)" schema.json make_schema \
+	2>"$tmp/log"; then
+	silent "the dashboard is valid in the types that $GRAFANA publishes" \
+		node tests/examples/grafana/check.js "$schema" examples/grafana/toa.json
+	run "a panel with an unknown option is not" not_valid 's/"graphMode"/"graphMood"/'
+	run "nor is one of an unknown kind of tooltip" not_valid 's/"mode": "multi"/"mode": "many"/'
+else
+	diag "$tmp/log"
+	lacking "the dashboard in Grafana's types" "npm or its packages cannot be had"
+fi
+
+each_alert() {
+	sed -n 's/.*- alert: //p' examples/prometheus/alerts.yaml >"$tmp/alerts"
+	[ -s "$tmp/alerts" ] || return 1
+	while IFS= read -r alert; do
+		grep -qF "alertname=\"$alert\", instance" tests/examples/alerts-test.yaml || {
+			echo "$alert has none"
+			return 1
+		}
+	done <"$tmp/alerts"
+}
+
 if need python3 python3-yaml; then
 	run "the dashboard, the alert rules and the YAML files are well-formed; their counters exist" data
 else
@@ -71,6 +116,9 @@ if ! tools >"$tmp/log" 2>&1; then
 fi
 mkdir "$tmp/mnt" && cp -R examples toa.h "$tmp/mnt"
 run "promtool takes the alert rules" built prometheus "promtool check rules alerts.yaml"
+cp tests/examples/alerts-test.yaml "$tmp/mnt/examples/prometheus"
+run "each alert fires where it must, and nowhere else" built prometheus "promtool test rules alerts-test.yaml"
+run "each alert has a test" each_alert
 run "systemd takes the timer" built prometheus \
 	"sed -i 's,^ExecStart=.*,ExecStart=/bin/true,' toa-textfile.service; systemd-analyze verify ./toa-textfile.timer"
 silent "C: builds without a warning" built c "gcc -Wall -Wextra -Werror -O2 -I/mnt -o server server.c"
