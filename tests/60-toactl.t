@@ -117,12 +117,10 @@ says() {
 	says_got=$?
 	says_good=1
 	[ $says_got -eq "$says_status" ] || says_good=
-	while IFS= read -r pattern; do
-		grep -qE -e "$pattern" "$tmp/out" || {
-			says_good=
-			echo "# not seen: $pattern"
-		}
-	done <"$tmp/patterns"
+	awk 'NR == FNR { pattern[NR] = $0; n = NR; next }
+		{ for (i = 1; i <= n; i++) if ($0 ~ pattern[i]) seen[i] = 1 }
+		END { for (i = 1; i <= n; i++) if (!seen[i]) { print "# not seen: " pattern[i]; bad = 1 } exit bad }' \
+		"$tmp/patterns" "$tmp/out" || says_good=
 	if [ -n "$says_good" ]; then
 		ok "$says_name"
 	else

@@ -160,6 +160,16 @@ read_capture() {
 		}'
 }
 
+# listening: does tcpdump say that it looks?
+listening() {
+	while IFS= read -r listening_line; do
+		case $listening_line in
+		*"listening on"*) return ;;
+		esac
+	done <"$scratch"
+	return 1
+}
+
 # watch: waits for the time the doctor is given, and sets traffic if it can look at packets
 watch() {
 	traffic=''
@@ -171,7 +181,7 @@ watch() {
 	tcpdump=$!
 	# The time begins when it looks.
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		if grep -q "listening on" "$scratch" || ! kill -0 "$tcpdump" 2>/dev/null; then
+		if listening || ! kill -0 "$tcpdump" 2>/dev/null; then
 			break
 		fi
 		# Not every sleep knows fractions.

@@ -13,15 +13,31 @@ listens() {
 
 # Ports of IPv4 connections that came with an IPv6 client, as table and packets show.
 nat64_ports() {
-	{
-		awk '$1 + 0 > 0 && $5 ~ /^\[/ && $3 !~ /^\[/ { sub(/.*:/, "", $3); print $3 }' "$TABLE" 2>/dev/null
-		if [ -n "$traffic" ] && printf '%s\n' "$traffic" | awk '
-			$1 == "counts" && $3 >= 18 { v6 = 1 }
-			$1 == "from" && $2 !~ /:/ { ipv4 = 1 }
-			END { exit !(v6 && ipv4) }'; then
-			echo "$doctor_port"
-		fi
-	} | sort -un
+	printf '%s\n' "$traffic" | awk -v port="$doctor_port" '
+		FILENAME != "-" && FILENAME != "" {
+			if ($1 + 0 > 0 && $5 ~ /^\[/ && $3 !~ /^\[/) {
+				sub(/.*:/, "", $3)
+				ports[$3] = 1
+			}
+			next
+		}
+		$1 == "counts" && $3 >= 18 { v6 = 1 }
+		$1 == "from" && $2 !~ /:/ { ipv4 = 1 }
+		END {
+			if (v6 && ipv4)
+				ports[port] = 1
+			for (port in ports)
+				print port
+		}' - "$(readable "$TABLE")"
+}
+
+# readable FILE: itself, or one that is empty
+readable() {
+	if [ -r "$1" ]; then
+		echo "$1"
+	else
+		echo /dev/null
+	fi
 }
 
 check_listener() {

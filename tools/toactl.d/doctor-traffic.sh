@@ -45,17 +45,17 @@ check_options() {
 			"$AGAIN"
 		return
 	fi
-	printf '%s\n' "$traffic" | sed -n 's/^option //p' >"$scratch"
 	believed=0
-	while read -r kind length number; do
-		if known_kind "$kind" "$length"; then
+	printf '%s\n' "$traffic" >"$scratch"
+	while read -r word kind length number; do
+		if [ "$word" = option ] && known_kind "$kind" "$length"; then
 			[ "$number" -le "$believed" ] || believed=$number
 			finding ok option "$kind (length $length) on $number of $connections connections to port $doctor_port"
 		fi
 	done <"$scratch"
-	while read -r kind length number; do
+	while read -r word kind length number; do
 		# Beside one that is believed, a rarer one is of no concern.
-		known_kind "$kind" "$length" || [ "$number" -le "$believed" ] ||
+		[ "$word" != option ] || known_kind "$kind" "$length" || [ "$number" -le "$believed" ] ||
 			finding problem option "$kind (length $length) on $number of $connections connections to port $doctor_port: the module does not believe it" \
 				"$(wrong_kind "$kind" "$length")"
 	done <"$scratch"

@@ -31,7 +31,14 @@ traced() {
 
 # mechanism: what attaches the hooks: ftrace, kprobes, both, or nothing that can be seen
 mechanism() {
-	by=$(kernel_log | sed -n 's/.*TOA: .*hooks by \([^,:]*\)[,:].*toa load success.*/\1/p' | tail -n 1)
+	by=$(kernel_log | awk '
+		/TOA: .*hooks by [^,:]*[,:].*toa load success/ { by = $0 }
+		END {
+			sub(/.*hooks by /, "", by)
+			sub(/[,:].*/, "", by)
+			if (by != "")
+				print by
+		}')
 	# The line goes when the log is full.
 	[ -n "$by" ] || by=$(attached)
 	echo "$by"
