@@ -360,14 +360,15 @@ alive() {
 		$4 == session && $1 != "Z" { print pid }'
 }
 
-# session ARGUMENT...: toactl in a session of its own, $session, and with SIGINT, which a shell takes from what it
-# starts in the background
+# session ARGUMENT...: toactl in a session of its own, $session, and with the signals that a shell takes from what it
+# starts in the background, and nohup from all
 session() {
 	mkdir -p "$tmp/empty"
 	# shellcheck disable=SC2086
 	"$python" -c '
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+for name in ("HUP", "INT", "PIPE", "TERM"):
+    signal.signal(getattr(signal, "SIG" + name), signal.SIG_DFL)
 os.setsid()
 os.environ.update(PATH=sys.argv[1], TMPDIR=sys.argv[2])
 os.execv(sys.argv[3], sys.argv[3:])' "$shell_path" "$tmp/empty" $shell "$tmp/toactl" "$@" >"$tmp/session" 2>&1 </dev/null &
@@ -377,13 +378,14 @@ os.execv(sys.argv[3], sys.argv[3:])' "$shell_path" "$tmp/empty" $shell "$tmp/toa
 # end_session SIGNAL: sets survivors, the processes that are left
 end_session() {
 	kill -s "$1" "$session"
-	wait "$session" 2>/dev/null
-	ended=$?
 	for _ in $(seq 50); do
 		survivors=$(alive "$session")
 		[ -n "$survivors" ] || break
 		sleep 0.1
 	done
+	[ -z "$survivors" ] || kill -s KILL -- "-$session"
+	wait "$session" 2>/dev/null
+	ended=$?
 }
 
 # Whoever is ended leaves no process and no file.
@@ -443,19 +445,18 @@ acknowledged() {
 watching() {
 	healthy
 	# The counters move once behind the first report.
-	run_shell stats --watch 1 --json >"$tmp/watch" 2>&1 &
-	watcher=$!
+	session stats --watch 1 --json
 	for _ in $(seq 300); do
-		[ ! -s "$tmp/watch" ] || break
+		[ ! -s "$tmp/session" ] || break
 		sleep 0.1
 	done
 	counters syn_recv_sock_toa 110 2
 	for _ in $(seq 300); do
-		! grep -q '"syn_recv_sock_toa": 112' "$tmp/watch" || break
+		! grep -q '"syn_recv_sock_toa": 112' "$tmp/session" || break
 		sleep 0.1
 	done
-	kill "$watcher"
-	wait "$watcher" 2>/dev/null
+	end_session TERM
+	cp "$tmp/session" "$tmp/watch"
 	run "$shell_name: stats --watch: rates" \
 		grep -q '"syn_recv_sock_toa": 112, "syn_recv_sock_toa_per_second": 100.0' "$tmp/watch"
 	run "$shell_name: stats --watch --json: with the time" \

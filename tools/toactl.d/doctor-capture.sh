@@ -177,6 +177,7 @@ watch() {
 		nap "$doctor_seconds"
 		return
 	fi
+	: >"$scratch"
 	tcpdump -i any -nn -x -l -s 160 -c 4000 "$(capture_filter "$doctor_port")" >"$capture" 2>"$scratch" &
 	tcpdump=$!
 	# The time begins when it looks.
