@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: GPL-2.0
 #
 # doctor-capture.sh: toactl doctor --port looks at the packets that come to doctor_port, with tcpdump.

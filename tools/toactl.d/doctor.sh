@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: GPL-2.0
 #
 # doctor.sh: toactl doctor: runs the checks, and reports. Sets what they read: doctor_port and
