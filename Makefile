@@ -76,6 +76,9 @@ check-debug: ## run long tests on kernels built to find mistakes (KASAN, lockdep
 mutants: ## show that the tests can fail: each wrong version of the module must make one fail
 	tests/mutants/run
 
+prove: ## prove what tests cannot reach: the parser with every input, the order of the table's loads and stores
+	tests/prove/run
+
 fuzz: ## fuzz the option parser (RUNS=10000000)
 	$(MAKE) -C tests/unit fuzz
 
@@ -99,5 +102,5 @@ demo: ## see the module work in QEMU, with nginx, HAProxy and curl
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
-.PHONY: all clean install unit check check-all check-debug mutants fuzz bench plot soak months demo help
+.PHONY: all clean install unit check check-all check-debug mutants prove fuzz bench plot soak months demo help
 .PHONY: install-tools uninstall sign deb rpm

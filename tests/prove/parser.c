@@ -437,8 +437,8 @@ void single(void)
 }
 
 /*
- * The options that name somebody, one after the other; what stands between them does not matter. For
- * each, how many bytes are left from there on.
+ * The options that name somebody, one after the other; what stands between them does not matter.
+ * For each, how many bytes are left from there on.
  */
 static __u8 option0[LEN_V6], option1[LEN_V6], option2[LEN_V6], option3[LEN_V6], option4[LEN_V6],
 	    option5[LEN_V6], behind_all[LEN_V6];
@@ -535,7 +535,8 @@ static int list_is_good(unsigned int use, const __u8 *kinds)
 				   is_kernels_own(number))
 			return 0;
 		listed[number] = 1;
-		digits = number = 0;
+		digits = 0;
+		number = 0;
 	}
 	i = nondet_byte();
 	prove(kinds[i] == listed[i]);
