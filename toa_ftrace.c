@@ -242,29 +242,37 @@ static void __no_kmsan_checks on_syn(unsigned long ip, unsigned long parent,
 		(const struct sk_buff *)toa_ftrace_arg(regs, 3));
 }
 
-static __always_inline bool getname_wanted(struct toa_ftrace_regs *regs, unsigned long parent)
+/* There may be an entry. A function of its own: most calls end before it, and save no registers. */
+static noinline void __no_kmsan_checks redirect_getname(struct toa_ftrace_regs *regs,
+							const struct sock *sk,
+							unsigned long wrapper)
+{
+	if (toa_getname_begin(sk) && likely(!lock_is_owned(sk) || module_is_live(THIS_MODULE)))
+		toa_ftrace_redirect(regs, wrapper);
+}
+
+static __always_inline void on_getname(struct toa_ftrace_regs *regs, unsigned long parent,
+				       unsigned long wrapper)
 {
 	const struct socket *sock = (const struct socket *)toa_ftrace_arg(regs, 0);
 
-	return toa_getname_wanted(sock, toa_ftrace_arg(regs, TOA_GETNAME_PEER)) &&
-	       !from_wrapper(regs, parent) && toa_getname_begin(sock->sk) &&
-	       likely(!lock_is_owned(sock->sk) || module_is_live(THIS_MODULE));
+	if (!from_wrapper(regs, parent) &&
+	    toa_getname_wanted(sock, toa_ftrace_arg(regs, TOA_GETNAME_PEER)))
+		redirect_getname(regs, sock->sk, wrapper);
 }
 
 static void __no_kmsan_checks on_getname_v4(unsigned long ip, unsigned long parent,
 					    struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_target_fire(TOA_HOOK_GETNAME_V4);
-	if (getname_wanted(regs, parent))
-		toa_ftrace_redirect(regs, (unsigned long)wrap_getname_v4);
+	on_getname(regs, parent, (unsigned long)wrap_getname_v4);
 }
 
 static void __no_kmsan_checks on_getname_v6(unsigned long ip, unsigned long parent,
 					    struct ftrace_ops *ops, struct toa_ftrace_regs *regs)
 {
 	toa_target_fire(TOA_HOOK_GETNAME_V6);
-	if (getname_wanted(regs, parent))
-		toa_ftrace_redirect(regs, (unsigned long)wrap_getname_v6);
+	on_getname(regs, parent, (unsigned long)wrap_getname_v6);
 }
 
 static void __no_kmsan_checks on_child_v4(unsigned long ip, unsigned long parent,

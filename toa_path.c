@@ -19,7 +19,6 @@
 
 #include <linux/bitops.h>
 #include <linux/in.h>
-#include <linux/sched.h>
 
 /* Only what a balancer says is believed: anybody else who reaches this host could forge it. */
 static void distrust(const struct sk_buff *skb, struct toa_addrs *addrs)
@@ -475,21 +474,6 @@ void toa_mptcp(const struct sock *msk, const struct sock *subflow)
  */
 
 /**
- * toa_getname_begin() - at the entry, if toa_getname_wanted(): look closer
- * @sk: the socket
- *
- * Kernel threads decide by the peer's address (NFS exports): they asked for the real peer.
- *
- * Return: true asks for toa_getname_end().
- */
-bool toa_getname_begin(const struct sock *sk)
-{
-	bool kernel = (current->flags & (PF_KTHREAD | PF_IO_WORKER)) == PF_KTHREAD;
-
-	return (!kernel || toa_kernel_getname) && toa_table_has(sk);
-}
-
-/**
  * toa_shows_v6() - does getpeername show the IPv6 client?
  * @sk:    the socket
  * @addrs: its entry
@@ -559,7 +543,7 @@ void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret)
 {
 	struct toa_addrs addrs __uninitialized;
 
-	if (ret < 0 || !toa_table_find(sk, &addrs))
+	if (ret < 0 || !toa_table_find_inline(sk, &addrs))
 		return;
 	if (uaddr->sa_family == AF_INET)
 		answer_v4(sk, (struct sockaddr_in *)uaddr, &addrs);

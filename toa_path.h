@@ -13,10 +13,12 @@
 #include "toa_fault.h"
 #include "toa_handshake.h"
 #include "toa_option.h"
+#include "toa_param.h"
 #include "toa_table.h"
 
 #include <linux/if_ether.h>
 #include <linux/ip.h>
+#include <linux/sched.h>
 #include <linux/tcp.h>
 #include <net/tcp.h>
 
@@ -29,7 +31,6 @@ void toa_syn_options(const struct sock *listener, const struct sk_buff *skb);
 void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	       const struct request_sock *req, const struct sock *child, const bool *own_req);
 void toa_child_none(const struct sk_buff *skb);
-bool toa_getname_begin(const struct sock *sk);
 void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret);
 bool toa_shows_v6(const struct sock *sk, const struct toa_addrs *addrs);
 bool toa_path_wants_requests(void);
@@ -174,7 +175,7 @@ static inline bool toa_child_wanted_v6(const struct sk_buff *skb, const struct r
 }
 
 /**
- * toa_getname_wanted() - at the entry of inet_getname(): is there anything to do?
+ * toa_getname_wanted() - at the entry of inet_getname(): may there be anything to do?
  * @sock: the socket
  * @peer: 0 if the socket's own address is asked
  *
@@ -183,6 +184,21 @@ static inline bool toa_child_wanted_v6(const struct sk_buff *skb, const struct r
 static inline bool toa_getname_wanted(const struct socket *sock, int peer)
 {
 	return peer && !toa_table_misses(sock->sk);
+}
+
+/**
+ * toa_getname_begin() - at the same place: look closer
+ * @sk: the socket
+ *
+ * Kernel threads decide by the peer's address (NFS exports): they asked for the real peer.
+ *
+ * Return: true asks for toa_getname_end().
+ */
+static __always_inline bool toa_getname_begin(const struct sock *sk)
+{
+	bool kernel = (current->flags & (PF_KTHREAD | PF_IO_WORKER)) == PF_KTHREAD;
+
+	return (!kernel || toa_kernel_getname) && toa_table_has(sk);
 }
 
 /**

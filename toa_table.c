@@ -64,17 +64,6 @@ static struct toa_entry __rcu **bucket_of(struct toa_table *t, u64 hash)
 	return &t->head[toa_bucket(t, hash)];
 }
 
-/* The end mark of a chain: the address of its bucket, made odd. */
-static struct toa_entry *end_of(struct toa_entry __rcu **bucket)
-{
-	return (struct toa_entry *)((unsigned long)bucket | 1);
-}
-
-static bool is_end(const struct toa_entry *e)
-{
-	return (unsigned long)e & 1;
-}
-
 static struct toa_entry *next_locked(struct toa_entry __rcu **link)
 {
 	return rcu_dereference_protected(*link, 1);
@@ -91,7 +80,7 @@ static struct toa_table *table_alloc(unsigned int size)
 	t->size = size;
 	t->shift = 64 - ilog2(size);
 	for (i = 0; i < size; i++)
-		RCU_INIT_POINTER(t->head[i], end_of(&t->head[i]));
+		RCU_INIT_POINTER(t->head[i], toa_end_of(&t->head[i]));
 	return t;
 }
 
@@ -106,18 +95,18 @@ static void move_bucket(struct toa_table *from, unsigned long b, struct toa_tabl
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(lock_of(hash), flags);
-	while (!is_end(next_locked(bucket))) {
+	while (!toa_is_end(next_locked(bucket))) {
 		struct toa_entry __rcu **link = bucket, **dest;
 		struct toa_entry *e;
 
-		while (!is_end(next_locked(&next_locked(link)->next)))
+		while (!toa_is_end(next_locked(&next_locked(link)->next)))
 			link = &next_locked(link)->next;
 		e = next_locked(link);
 		dest = bucket_of(to, toa_hash(e->sk));
 		rcu_assign_pointer(e->next, next_locked(dest));
 		rcu_assign_pointer(*dest, e);
 		/* A reader who finds the entry gone from here must find it there. */
-		rcu_assign_pointer(*link, end_of(bucket));
+		rcu_assign_pointer(*link, toa_end_of(bucket));
 	}
 	raw_spin_unlock_irqrestore(lock_of(hash), flags);
 }
@@ -138,7 +127,7 @@ static void grow_work_fn(struct work_struct *work)
 		toa_entry_many(toa_entry_exactly() + old->size / 8);
 		return;
 	}
-	/* Pairs with smp_rmb() in find(), toa_table_misses() and bucket_empty(). */
+	/* Pairs with smp_rmb() in toa_table_lookup(), toa_table_misses() and bucket_empty(). */
 	smp_store_release(&old->bigger, bigger);
 	for (b = 0; b < old->size; b++) {
 		move_bucket(old, b, bigger);
@@ -157,11 +146,6 @@ static DECLARE_WORK(grow_work, grow_work_fn);
  * Readers
  */
 
-static bool is_ipv4(const struct sock *sk)
-{
-	return sk->sk_family == AF_INET || ipv6_addr_v4mapped(toa_v6_daddr(sk));
-}
-
 /* inet_daddr of an IPv6 connection is a constant, sk_v6_daddr of an IPv4 socket not always set. */
 static void tuple_of(const struct sock *sk, bool ipv4, struct toa_tuple *t)
 {
@@ -178,26 +162,10 @@ static void tuple_of(const struct sock *sk, bool ipv4, struct toa_tuple *t)
 	t->rport = inet->inet_dport;
 }
 
-static bool matches(const struct toa_entry *e, const struct sock *sk)
-{
-	const struct inet_sock *inet = inet_sk(sk);
-	const struct toa_tuple *t = &e->tuple;
-
-	if (e->net != toa_net_id(sock_net(sk)) || t->lport != inet->inet_sport ||
-	    t->rport != inet->inet_dport)
-		return false;
-	if (is_ipv4(sk))
-		return ipv6_addr_v4mapped(&t->raddr) &&
-		       t->raddr.s6_addr32[3] == inet->inet_daddr &&
-		       t->laddr.s6_addr32[3] == inet->inet_rcv_saddr;
-	return ipv6_addr_equal(&t->raddr, toa_v6_daddr(sk)) &&
-	       ipv6_addr_equal(&t->laddr, toa_v6_rcv_saddr(sk));
-}
-
 /* The link of a chain that leads to a socket's entry, or NULL. The caller holds the lock. */
 static struct toa_entry __rcu **find_in(struct toa_entry __rcu **link, const struct sock *sk)
 {
-	for (; !is_end(next_locked(link)); link = &next_locked(link)->next)
+	for (; !toa_is_end(next_locked(link)); link = &next_locked(link)->next)
 		if (next_locked(link)->sk == sk)
 			return link;
 	return NULL;
@@ -227,22 +195,27 @@ static noinline struct toa_entry *find_under_lock(const struct sock *sk, u64 has
 	return e;
 }
 
-/* The caller holds toa_read_lock(), and checks @sk again when it has read the entry. */
-static __always_inline struct toa_entry *find(const struct sock *sk, u64 hash)
+/**
+ * toa_table_lookup_again() - the same as toa_table_lookup(), if that was led astray, or there is a
+ * bigger table
+ * @sk:   the socket
+ * @hash: its hash
+ *
+ * Context: any, within toa_read_lock().
+ * Return: its entry or NULL.
+ */
+struct toa_entry *toa_table_lookup_again(const struct sock *sk, u64 hash)
 {
 	unsigned int retries = READER_RETRIES;
 	struct toa_table *t = READ_ONCE(toa_table);
 
 	while (t) {
 		struct toa_entry __rcu **bucket = bucket_of(t, hash);
-		struct toa_entry *e;
+		struct toa_entry *e = toa_chain_search(bucket, sk);
 
-		for (e = rcu_dereference_raw(*bucket); !is_end(e); e = rcu_dereference_raw(e->next))
-			if (READ_ONCE(e->sk) == sk) {
-				smp_rmb();	/* pairs with smp_store_release() in entry_put() */
-				return e;
-			}
-		if (likely(e == end_of(bucket))) {
+		if (!toa_is_end(e))
+			return e;
+		if (likely(e == toa_end_of(bucket))) {
 			/* Entries leave an old table when the bigger one can be seen. */
 			smp_rmb();
 			t = READ_ONCE(t->bigger);
@@ -251,28 +224,6 @@ static __always_inline struct toa_entry *find(const struct sock *sk, u64 hash)
 		}
 	}
 	return NULL;
-}
-
-static __always_inline bool has(const struct sock *sk, u64 hash)
-{
-	bool found;
-
-	toa_read_lock();
-	found = find(sk, hash);
-	toa_read_unlock();
-	return found;
-}
-
-/**
- * toa_table_has() - ask whether toa_table_find() is worth a call
- * @sk: the socket
- *
- * Context: any.
- * Return: true if there is an entry under this address.
- */
-bool toa_table_has(const struct sock *sk)
-{
-	return has(sk, toa_hash(sk));
 }
 
 /**
@@ -285,19 +236,7 @@ bool toa_table_has(const struct sock *sk)
  */
 bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs)
 {
-	const struct toa_entry *e;
-	bool found = false;
-
-	toa_read_lock();
-	e = find(sk, toa_hash(sk));
-	if (e && matches(e, sk)) {
-		toa_hold();
-		*addrs = e->addrs;
-		smp_rmb();	/* pairs with smp_wmb() in toa_entry_new() */
-		found = READ_ONCE(e->sk) == sk;
-	}
-	toa_read_unlock();
-	return found;
+	return toa_table_find_inline(sk, addrs);
 }
 
 /*
@@ -419,7 +358,7 @@ void toa_table_remove(const struct sock *sk)
 {
 	u64 hash = toa_hash(sk);
 
-	if (has(sk, hash))
+	if (toa_table_has(sk))
 		remove_entry(sk, hash, 0);
 }
 
@@ -480,7 +419,7 @@ static struct toa_entry *least_of(struct toa_entry __rcu **bucket, u64 from,
 {
 	struct toa_entry *e;
 
-	for (e = next_locked(bucket); !is_end(e); e = next_locked(&e->next))
+	for (e = next_locked(bucket); !toa_is_end(e); e = next_locked(&e->next))
 		if (toa_hash(e->sk) >= from && (!least || toa_hash(e->sk) < toa_hash(least->sk)))
 			least = e;
 	return least;
@@ -503,7 +442,7 @@ static struct toa_entry *first_locked(struct toa_table *t, u64 from)
 
 static bool bucket_empty(struct toa_table *t, u64 hash)
 {
-	if (!is_end(rcu_dereference_raw(*bucket_of(t, hash))))
+	if (!toa_is_end(rcu_dereference_raw(*bucket_of(t, hash))))
 		return false;
 	/* Entries leave an old table when the bigger one can be seen. */
 	smp_rmb();
