@@ -9,9 +9,7 @@
 
 #ifdef __KERNEL__
 #include "toa_compat.h"
-#include <linux/string.h>
 #else
-#include <string.h>
 #define READ_ONCE(x) (x)
 #define noinline
 #endif
@@ -19,7 +17,6 @@
 /* Kinds of RFC 9293; the first two have no length byte. */
 #define OPT_END 0
 #define OPT_NOP 1
-#define OPT_MSS 2
 
 /* The only kind that the kernel's TCP uses and leaves to experiments as well. */
 #define OPT_EXP 254
@@ -126,22 +123,6 @@ int toa_option_list(const char *text, unsigned int use, __u8 *kinds)
 	}
 }
 
-/* How many bytes of options that Linux puts in front stand here; none of them is of interest. */
-static __always_inline unsigned int usual(const __u8 *opt, unsigned int len)
-{
-	/* NOP NOP timestamps */
-	if (*opt == OPT_NOP) {
-		if (opt[1] != OPT_NOP)
-			return 1;
-		return len >= 12 && memcmp(opt + 2, "\x08\x0a", 2) == 0 ? 12 : 2;
-	}
-	/* MSS SACK-permitted timestamps NOP window-scale */
-	if (len >= 20 && opt[1] == 4 && memcmp(opt + 4, "\4\2\x08\x0a", 4) == 0 &&
-	    memcmp(opt + 16, "\1\3", 2) == 0 && opt[18] == 3)
-		return 20;
-	return 0;
-}
-
 /* Go to the next option whose kind is looked for. Returns what its kind is used for, or 0. */
 static __always_inline unsigned int find(const struct toa_option_rules *rules, const __u8 **opt,
 					 unsigned int *len)
@@ -150,13 +131,11 @@ static __always_inline unsigned int find(const struct toa_option_rules *rules, c
 	unsigned int left, size, use;
 
 	for (left = *len; left >= 2; at += size, left -= size) {
-		if (*at <= OPT_MSS) {
-			if (*at == OPT_END)
-				break;
-			size = usual(at, left);
-			if (size)
-				continue;
-		}
+		if (*at == OPT_END)
+			break;
+		size = 1;
+		if (*at == OPT_NOP)
+			continue;
 		size = at[1];
 		if (size < 2 || size > left)
 			break;

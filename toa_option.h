@@ -8,8 +8,10 @@
 
 #ifdef __KERNEL__
 #include <linux/in6.h>
+#include <linux/string.h>
 #else
 #include <netinet/in.h>
+#include <string.h>
 #endif
 #include <linux/types.h>
 
@@ -69,6 +71,38 @@ struct toa_option_counts {
 	__u8 refused;
 	__u8 overruled;
 };
+
+/* The option bytes of a header as words, which they are. */
+static inline __be32 toa_option_word(const __u8 *opt, unsigned int number)
+{
+	__be32 word;
+
+	memcpy(&word, opt + 4 * number, sizeof(word));
+	return word;
+}
+
+/**
+ * toa_option_usual() - how many bytes of options stand first as Linux puts them there
+ * @opt: the option bytes
+ * @len: how many there are
+ * @syn: is it a SYN?
+ *
+ * None of them is of interest. What is unusual is for toa_option_parse() to read.
+ *
+ * Context: any.
+ * Return: 20 (of a SYN: MSS, SACK permitted, timestamps, NOP, window scale), 12 (of another segment:
+ * NOP, NOP, timestamps), or 0.
+ */
+static inline unsigned int toa_option_usual(const __u8 *opt, unsigned int len, int syn)
+{
+	if (!syn)
+		return len >= 12 && toa_option_word(opt, 0) == htonl(0x0101080a) ? 12 : 0;
+	if (len < 20 || (toa_option_word(opt, 0) & htonl(0xffff0000)) != htonl(0x02040000) ||
+	    toa_option_word(opt, 1) != htonl(0x0402080a) ||
+	    (toa_option_word(opt, 4) & htonl(0xffffff00)) != htonl(0x01030300))
+		return 0;
+	return 20;
+}
 
 int toa_option_list(const char *text, unsigned int use, __u8 *kinds);
 struct toa_option_counts toa_option_parse(const struct toa_option_rules *rules, const __u8 *opt,

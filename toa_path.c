@@ -112,11 +112,13 @@ static __always_inline bool read_segment(const struct sk_buff *skb, struct toa_a
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 	const unsigned int header_len = th->doff * 4;
+	/* The kernel's own come first, nearly always. */
+	const unsigned int skip = sizeof(*th) + toa_usual_options(th);
 	struct toa_option_counts counts;
 	const bool syn = th->syn;
 
-	counts = toa_option_parse(&toa_option_rules, (const u8 *)(th + 1),
-				  header_len - sizeof(*th), syn, th->source, addrs);
+	counts = toa_option_parse(&toa_option_rules, (const u8 *)th + skip, header_len - skip, syn,
+				  th->source, addrs);
 	if (!addrs->have && !counts.refused)
 		return false;
 	addrs->v4_segment = segment_of(skb, header_len, syn);

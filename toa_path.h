@@ -81,29 +81,10 @@ static inline void toa_check_req(const struct sock *listener, const struct sk_bu
 		toa_deferred_ack(listener, skb, req);
 }
 
-/**
- * toa_usual_options() - how many bytes of options stand first as Linux puts them there
- * @th: the segment
- *
- * Return: 20 (of a SYN: MSS, SACK permitted, timestamps, window scale), 12 (of another segment:
- * timestamps), or 0.
- */
+/* How many bytes of options stand first as Linux puts them there. */
 static inline unsigned int toa_usual_options(const struct tcphdr *th)
 {
-	const __be32 mss = htonl(TCPOPT_MSS << 24 | TCPOLEN_MSS << 16);
-	const __be32 sack_timestamps = htonl(TCPOPT_SACK_PERM << 24 | TCPOLEN_SACK_PERM << 16 |
-					     TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP);
-	const __be32 window = htonl(TCPOPT_NOP << 24 | TCPOPT_WINDOW << 16 | TCPOLEN_WINDOW << 8);
-	const __be32 timestamps = htonl(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
-					TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP);
-	const __be32 *opt = (const __be32 *)(th + 1);
-
-	if (!th->syn)
-		return th->doff >= 8 && opt[0] == timestamps ? 12 : 0;
-	if (th->doff < 10 || ((opt[0] ^ mss) & htonl(0xffff0000)) || opt[1] != sack_timestamps ||
-	    ((opt[4] ^ window) & htonl(0xffffff00)))
-		return 0;
-	return 20;
+	return toa_option_usual((const u8 *)(th + 1), th->doff * 4 - sizeof(*th), th->syn);
 }
 
 /**

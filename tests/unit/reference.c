@@ -218,33 +218,48 @@ struct toa_option_counts reference_parse(const struct toa_option_rules *rules,
 	return counts;
 }
 
-const char *reference_disagrees(const struct toa_option_rules *rules, const unsigned char *opt,
-				unsigned int len, int syn)
+static const char *disagree(struct toa_option_counts our, const struct toa_addrs *ours,
+			    struct toa_option_counts their, const struct toa_addrs *theirs)
 {
-	const unsigned short sender_port = htons(4711);
-	struct toa_addrs ours, theirs;
-	struct toa_option_counts our, their;
-
-	memset(&ours, 0, sizeof(ours));
-	our = toa_option_parse(rules, opt, len, syn, sender_port, &ours);
-	their = reference_parse(rules, opt, len, syn, sender_port, &theirs);
 	if (our.refused != their.refused)
 		return "how many are refused";
 	if (our.overruled != their.overruled)
 		return "how many are overruled";
-	if (ours.have != theirs.have)
+	if (ours->have != theirs->have)
 		return "which are there";
-	if (ours.have & TOA_HAVE_V4) {
-		if (ours.v4_addr != theirs.v4_addr || ours.v4_port != theirs.v4_port)
+	if (ours->have & TOA_HAVE_V4) {
+		if (ours->v4_addr != theirs->v4_addr || ours->v4_port != theirs->v4_port)
 			return "the IPv4 address or port";
-		if (ours.v4_kind != theirs.v4_kind)
+		if (ours->v4_kind != theirs->v4_kind)
 			return "the kind of the IPv4 address";
 	}
-	if (ours.have & TOA_HAVE_V6) {
-		if (memcmp(&ours.v6_addr, &theirs.v6_addr, 16) || ours.v6_port != theirs.v6_port)
+	if (ours->have & TOA_HAVE_V6) {
+		if (memcmp(&ours->v6_addr, &theirs->v6_addr, 16) ||
+		    ours->v6_port != theirs->v6_port)
 			return "the IPv6 address or port";
-		if (ours.v6_kind != theirs.v6_kind)
+		if (ours->v6_kind != theirs->v6_kind)
 			return "the kind of the IPv6 address";
 	}
 	return NULL;
+}
+
+const char *reference_disagrees(const struct toa_option_rules *rules, const unsigned char *opt,
+				unsigned int len, int syn)
+{
+	const unsigned short sender_port = htons(4711);
+	const unsigned int skip = toa_option_usual(opt, len, syn);
+	struct toa_option_counts our, their;
+	struct toa_addrs ours, theirs;
+	const char *what;
+
+	their = reference_parse(rules, opt, len, syn, sender_port, &theirs);
+	memset(&ours, 0, sizeof(ours));
+	our = toa_option_parse(rules, opt, len, syn, sender_port, &ours);
+	what = disagree(our, &ours, their, &theirs);
+	if (what || !skip)
+		return what;
+	/* Behind the usual ones the same must be found. */
+	memset(&ours, 0, sizeof(ours));
+	our = toa_option_parse(rules, opt + skip, len - skip, syn, sender_port, &ours);
+	return disagree(our, &ours, their, &theirs);
 }
