@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define EVENT "events/toa/toa_getname"
@@ -230,6 +231,36 @@ static void flow_and_scope(const void *arg)
 		check(sin6.sin6_scope_id != 0);
 		check_str(peer_of(fd), server_sees(&s, &c));
 	}
+}
+
+/* The client is the connection's, whoever has the socket: servers fork and let the child ask. */
+static void child_process(const void *arg)
+{
+	char got[64] = "nothing from the child";
+	const char *said, *want;
+	int fd, told[2], status;
+	struct server s;
+	struct conn c;
+	pid_t pid;
+
+	server_open(&s, *(const enum kind *)arg, 5);
+	fd = server_connect(&s, &c, NULL, carrying(HAS_V4));
+	want = expected(&s, &c, HAS_V4);
+	check_str(peer_of(fd), want);
+	require(pipe(told) == 0);
+	pid = fork();
+	require(pid >= 0);
+	if (pid == 0) {
+		said = peer_of(fd);
+		_exit(write(told[1], said, strlen(said) + 1) < 0);
+	}
+	close(told[1]);
+	check(read(told[0], got, sizeof(got)) > 0);
+	close(told[0]);
+	require(waitpid(pid, &status, 0) == pid);
+	check_num(status, 0);
+	check_str(got, want);
+	check_str(peer_of(fd), want);
 }
 
 /* A connection that this host has made: its peer is who it says. */
@@ -536,6 +567,7 @@ int main(int argc, char **argv)
 			 kind_name[resets[i].kind], carried_name[resets[i].carried]);
 	for (i = 0; i < CARRIED; i++)
 		test_add(flow_and_scope, &carried[i], "flowinfo and scope_id %s", carried_name[i]);
+	test_add_kinds(child_process, "the same answer in a child process");
 	test_add(outgoing, NULL, "outgoing connection unchanged");
 	for (i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
 		test_add(cgroup_bpf, &changes[i], "cgroup BPF program, ours stands, %s %s",
