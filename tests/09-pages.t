@@ -74,6 +74,8 @@ for page in doc/*.md; do
 	run "$page leads to README.md" grep -qF "](../README.md" "$page"
 done
 silent "doc/design.md says what each source file is for" undescribed
+set -- tests/mutants/*.patch
+run "doc/promises.md says how many mutants there are" grep -q "^\`make mutants\` builds $# wrong versions " doc/promises.md
 for page in README.md README.ja.md HACKING.md doc/*.md examples/README.md; do
 	silent "$page: its links lead somewhere" dead "$page"
 	case $page in

@@ -92,7 +92,7 @@ const char *mapped(const char *v4_text);
 
 /*
  * The socket must say all that the contract says of a connection with these addresses, NULL for
- * none;  is the connection.
+ * none; @c is the connection.
  */
 void has(const char *where, int line, const struct server *s, const struct conn *c, int fd,
 	 const char *v4, const char *v6);
