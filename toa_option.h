@@ -90,8 +90,8 @@ static inline __be32 toa_option_word(const __u8 *opt, unsigned int number)
  * None of them is of interest. What is unusual is for toa_option_parse() to read.
  *
  * Context: any.
- * Return: 20 (of a SYN: MSS, SACK permitted, timestamps, NOP, window scale), 12 (of another segment:
- * NOP, NOP, timestamps), or 0.
+ * Return: 20 (of a SYN: MSS, SACK permitted, timestamps, NOP, window scale), 12 (of another
+ * segment: NOP, NOP, timestamps), or 0.
  */
 static inline unsigned int toa_option_usual(const __u8 *opt, unsigned int len, int syn)
 {
