@@ -7,6 +7,7 @@
 #define TOA_OPTION_H
 
 #ifdef __KERNEL__
+#include <asm/byteorder.h>
 #include <linux/in6.h>
 #include <linux/string.h>
 #else
