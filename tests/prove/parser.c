@@ -6,6 +6,7 @@
  *                from the contract: for any bytes, at any place among them, by induction
  * single         what is read of one option that names somebody, and what is made of it
  * choice         all of toa_option_parse() that is above claim(), for any options that fit
+ * usual          toa_option_usual()
  * list           toa_option_list()
  *
  * BYTES: how many bytes of options, or characters of a list, there are at most.
@@ -499,6 +500,21 @@ void choice(void)
 	}
 	counts = toa_option_parse(&rules, bytes, BYTES - begin, syn, sender_port, &out);
 	compare(&counts, &out);
+}
+
+/* What is stepped over before toa_option_parse(): whole options, and none that is looked for. */
+void usual(void)
+{
+	unsigned int skip, at, i;
+
+	anything();
+	skip = toa_option_usual(bytes + begin, BYTES - begin, syn);
+	prove(skip <= BYTES - begin);
+	for (i = 0, at = begin; i < 6 && at < begin + skip; i++) {
+		prove(bytes[at] == 1 || (is_option(at) && !rules.of[bytes[at]]));
+		at = behind(at);
+	}
+	prove(at == begin + skip);
 }
 
 /*
