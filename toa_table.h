@@ -82,7 +82,10 @@ static inline bool toa_is_end(const struct toa_entry *e)
 
 struct toa_entry *toa_table_lookup_again(const struct sock *sk, u64 hash);
 
-/* A socket's entry, or the end mark of the chain where the search ended. */
+/*
+ * A socket's entry, or the end mark of the chain where the search ended: another chain's, if an
+ * entry on the way was moved or reused. (Why that does, without a lock: see toa_table.c.)
+ */
 static __always_inline struct toa_entry *toa_chain_search(struct toa_entry __rcu **bucket,
 							  const struct sock *sk)
 {
