@@ -63,7 +63,7 @@ static size_t span_of(const char *text, const char *set, bool inside)
 {
 	size_t n;
 
-	for (n = 0; text[n] && (find_char(set, text[n]) != NULL) == inside; n++)
+	for (n = 0; text[n] && !find_char(set, text[n]) != inside; n++)
 		;
 	return n;
 }
@@ -91,8 +91,10 @@ static int pton(const char *text, u8 *to, const char **end)
 {
 	unsigned int i;
 
-	for (i = 0; i < 16; i++)
-		told_address.s6_addr[i] = to[i] = nondet_byte();
+	for (i = 0; i < 16; i++) {
+		to[i] = nondet_byte();
+		told_address.s6_addr[i] = to[i];
+	}
 	i = nondet_int();
 	suppose(i <= strlen(text));
 	*end = told_end = text + i;
@@ -125,8 +127,8 @@ static void sort(void *base, size_t count, size_t size, int (*by)(const void *, 
 #include "toa_trust.c"
 
 /*
- * The kernel's sort is believed: the spans are any that are sorted already. In which order they stood
- * before makes no difference to which addresses they cover.
+ * The kernel's sort is believed: the spans are any that are sorted already. In which order they
+ * stood before makes no difference to which addresses they cover.
  */
 static void sort(void *base, size_t count, size_t size, int (*by)(const void *, const void *),
 		 void *swap)
