@@ -227,6 +227,7 @@ static void requests_work_fn(struct work_struct *work)
 
 	if (!toa_path_wants_requests()) {
 		detach(TOA_HOOK_REQUEST);
+		told = 0;
 		return;
 	}
 	if (!attached[TOA_HOOK_REQUEST])
@@ -265,7 +266,7 @@ void toa_hook_catch_up(void)
 /**
  * toa_hook_missed() - how often a hook was not run though its function was called
  *
- * Context: any.
+ * Context: process.
  * Return: the sum over all hooks since load.
  */
 unsigned long toa_hook_missed(void)
