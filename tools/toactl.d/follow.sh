@@ -28,7 +28,8 @@ follow_end() {
 	[ -z "$follower" ] || kill "$follower" 2>/dev/null
 	[ -z "$follower" ] || wait "$follower" 2>/dev/null
 	[ -z "$instance" ] || {
-		echo 0 >"$instance/events/toa/enable"
+		# With the module its events go.
+		[ ! -e "$instance/events/toa/enable" ] || echo 0 >"$instance/events/toa/enable"
 		rmdir "$instance"
 	}
 }
