@@ -71,8 +71,8 @@ static u64 pair(u32 high, u32 low)
 
 /*
  * Multilinear, over pairs of words with odd random factors. The last steps bring down what is only
- * in the high bits, as the ends of addresses are; then the highest bits are as good as chance. (With
- * one step, one key in 2,000 leaves handshakes that differ in eight bits in a few sets.)
+ * in the high bits, as the ends of addresses are; then the highest bits are as good as chance.
+ * (With one step, one key in 2,000 leaves handshakes that differ in eight bits in a few sets.)
  */
 static u64 hash_of(const struct toa_flow *flow)
 {
