@@ -335,6 +335,44 @@ static const struct in6_addr toa_v6_none;
 #define toa_v6_rcv_saddr(sk) ((const struct in6_addr *)&inet6_sk(sk)->rcv_saddr)
 #endif
 
+/*
+ * Cookies: numbers that the kernel gives to sockets when they are asked for. Since 5.4 none comes
+ * twice on a host; before, each namespace counted for itself. And only where hooks are by ftrace
+ * may a socket be looked into because there is an entry.
+ */
+#ifdef TOA_HAVE_FTRACE
+#define TOA_HAVE_COOKIES
+#include <linux/sock_diag.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#include <linux/hex.h>
+#endif
+
+/**
+ * toa_sock_cookie() - a socket's cookie, or 0 if it was never asked for
+ * @sk: the socket
+ */
+static inline u64 toa_sock_cookie(const struct sock *sk)
+{
+	return atomic64_read(&sk->sk_cookie);
+}
+#endif
+
+/**
+ * toa_sock_make_cookie() - a socket's cookie; it gets one if it has none
+ * @sk: the socket
+ *
+ * Context: any.
+ */
+static inline u64 toa_sock_make_cookie(struct sock *sk)
+{
+	u32 half[2] = { 0, 0 };
+
+#ifdef TOA_HAVE_COOKIES
+	sock_diag_save_cookie(sk, half);
+#endif
+	return half[0] | (u64)half[1] << 32;
+}
+
 /* How often a request's SYN-ACK was sent because no answer came. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(3, 8, 0)
 #define toa_req_timeouts(req) ((req)->num_timeout)

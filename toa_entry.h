@@ -165,6 +165,19 @@ static __always_inline struct toa_entry *toa_entry_new(enum toa_net_room room)
 }
 
 /**
+ * toa_entry_made() - count an entry that has been filled
+ * @e: the entry
+ *
+ * Context: any.
+ */
+static __always_inline void toa_entry_made(const struct toa_entry *e)
+{
+	toa_stat_inc(TOA_STAT_ENTRY_ALLOC);
+	if (e->addrs.have & TOA_HAVE_V6)
+		toa_stat_inc(TOA_STAT_IP6_ALLOC);
+}
+
+/**
  * toa_entry_recycle() - take an entry out of use that is no longer in the table
  * @e: the entry
  *

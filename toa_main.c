@@ -4,6 +4,7 @@
  */
 #include "toa_log.h"
 
+#include "toa_handover.h"
 #include "toa_handshake.h"
 #include "toa_hook.h"
 #include "toa_nat64.h"
@@ -12,6 +13,7 @@
 #include "toa_symbol.h"
 #include "toa_table.h"
 #include "toa_trust.h"
+#include "toa_waiting.h"
 
 #include <linux/init.h>
 #include <linux/module.h>
@@ -54,6 +56,9 @@ static int __init toa_init(void)
 	err = toa_stats_init(toa_hook_missed);
 	if (err)
 		goto no_stats;
+	err = toa_handover_init();
+	if (err)
+		goto no_handover;
 	/* Last, so that nobody is answered before all is there. */
 	err = toa_nat64_init();
 	if (err)
@@ -64,9 +69,12 @@ static int __init toa_init(void)
 	return 0;
 
 no_nat64:
+	toa_handover_exit();
+no_handover:
 	toa_stats_exit();
 no_stats:
 	toa_hook_exit();
+	toa_waiting_exit();
 no_hook:
 	toa_proc_exit();
 no_proc:
@@ -79,8 +87,10 @@ no_table:
 static void __exit toa_exit(void)
 {
 	toa_nat64_exit();
+	toa_handover_exit();
 	toa_stats_exit();
 	toa_hook_exit();
+	toa_waiting_exit();
 	toa_proc_exit();
 	toa_table_exit();
 	toa_handshake_exit();

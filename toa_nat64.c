@@ -14,7 +14,6 @@
 #include "toa_path.h"
 #include "toa_stats.h"
 #include "toa_symbol.h"
-#include "toa_table.h"
 #include "toa_trace.h"
 
 #include <linux/netfilter.h>
@@ -80,7 +79,7 @@ static int answer_lookup(struct sock *sk, void __user *user, int *len)
 	err = check_call(sk, size, NAT64_LEN_MIN);
 	if (err)
 		return err;
-	if (!toa_table_find(sk, &addrs)) {
+	if (!toa_path_find(sk, &addrs)) {
 		toa_stat_inc(TOA_STAT_GETNAME_EMPTY);
 		toa_dbg("getsockopt: ENOENT, this connection came without an address\n");
 		return -ENOENT;
@@ -175,7 +174,7 @@ static int answer_peer(struct sock *sk, void __user *user, int *len)
 	memset(&info, 0, sizeof(info));
 	info.size = sizeof(info);
 	set_balancer(sk, &info.balancer);
-	found = toa_table_find(sk, &addrs);
+	found = toa_path_find(sk, &addrs);
 	if (found)
 		v6 = set_client(sk, &addrs, &info);
 	else

@@ -89,6 +89,19 @@ static __always_inline int v6_claimable(const __u8 *a)
 }
 
 /**
+ * toa_option_claimable() - may a client have these addresses?
+ * @addrs: the addresses
+ *
+ * Context: any.
+ * Return: 1, or 0 if one is an address that nobody may claim.
+ */
+int toa_option_claimable(const struct toa_addrs *addrs)
+{
+	return (!(addrs->have & TOA_HAVE_V4) || v4_claimable((const __u8 *)&addrs->v4_addr)) &&
+	       (!(addrs->have & TOA_HAVE_V6) || v6_claimable(addrs->v6_addr.s6_addr));
+}
+
+/**
  * toa_option_list() - read a list of option kinds
  * @text:  decimal numbers with commas between, or nothing; a newline may stand at the end
  * @use:   what the options are, a TOA_USE_ flag: F5's rules put addresses without a port into 29

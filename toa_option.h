@@ -105,6 +105,7 @@ static inline unsigned int toa_option_usual(const __u8 *opt, unsigned int len, i
 	return 20;
 }
 
+int toa_option_claimable(const struct toa_addrs *addrs);
 int toa_option_list(const char *text, unsigned int use, __u8 *kinds);
 struct toa_option_counts toa_option_parse(const struct toa_option_rules *rules, const __u8 *opt,
 					  unsigned int len, int syn, __be16 sender_port,

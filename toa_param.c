@@ -286,3 +286,9 @@ static struct bounded tenant_share = { &toa_tenant_share, 1 << 28 };
 module_param_cb(tenant_share, &bounded_ops, &tenant_share, 0644);
 __MODULE_PARM_TYPE(tenant_share, "uint");
 MODULE_PARM_DESC(tenant_share, "N: the network namespaces of one tenant (a user who made user namespaces, or one that root made) get at most 1/N of table_max and syn_slots; 1: no limit of their own, 0: they get nothing (0 to 268435456, default 8)");
+
+unsigned int toa_handover_seconds __read_mostly = 24 * 60 * 60;
+static struct bounded handover_seconds = { &toa_handover_seconds, 1 << 24 };
+module_param_cb(handover_seconds, &bounded_ops, &handover_seconds, 0644);
+__MODULE_PARM_TYPE(handover_seconds, "uint");
+MODULE_PARM_DESC(handover_seconds, "How long addresses that were handed over by /proc/net/toa_handover wait for their connections to be asked for (0 to 16777216, default 86400: a day)");

@@ -17,6 +17,7 @@ extern unsigned int toa_segments;
 extern unsigned int toa_syn_slots;	/* TOA_SYN_SLOTS_USUAL until toa_handshake_init() */
 extern unsigned int toa_table_max;
 extern unsigned int toa_tenant_share;
+extern unsigned int toa_handover_seconds;
 
 /* As many as the memory of the machine suggests. */
 #define TOA_SYN_SLOTS_USUAL UINT_MAX

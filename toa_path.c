@@ -447,7 +447,7 @@ void toa_late_options(const struct sock *sk, const struct sk_buff *skb)
 	struct toa_addrs addrs __uninitialized;
 
 	if (!th->ack || th->syn || th->rst || !in_window(tcp_sk(sk), skb) ||
-	    toa_table_find(sk, &addrs))
+	    toa_path_find(sk, &addrs))
 		return;
 	if (!read_segment(skb, &addrs) || !addrs.have)
 		return;
@@ -474,6 +474,29 @@ void toa_mptcp(const struct sock *msk, const struct sock *subflow)
 /*
  * accept, getpeername, SO_PEERNAME: inet_getname() and inet6_getname().
  */
+
+static __always_inline bool find(const struct sock *sk, struct toa_addrs *addrs)
+{
+	const bool waiting = toa_waiting_any();
+
+	smp_rmb();	/* pairs with smp_store_release() in end_work_fn() of toa_waiting.c */
+	return toa_table_find_inline(sk, addrs) ||
+	       (unlikely(waiting) && toa_waiting_adopt(sk) && toa_table_find(sk, addrs));
+}
+
+/**
+ * toa_path_find() - get the real client's addresses of a connection, which may be older than the
+ * module
+ * @sk:    the socket; the caller has a reference
+ * @addrs: where to put them
+ *
+ * Context: any.
+ * Return: true if there are any.
+ */
+bool toa_path_find(const struct sock *sk, struct toa_addrs *addrs)
+{
+	return find(sk, addrs);
+}
 
 /**
  * toa_shows_v6() - does getpeername show the IPv6 client?
@@ -545,7 +568,7 @@ void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret)
 {
 	struct toa_addrs addrs __uninitialized;
 
-	if (ret < 0 || !toa_table_find_inline(sk, &addrs))
+	if (ret < 0 || !find(sk, &addrs))
 		return;
 	if (uaddr->sa_family == AF_INET)
 		answer_v4(sk, (struct sockaddr_in *)uaddr, &addrs);

@@ -15,6 +15,7 @@
 #include "toa_option.h"
 #include "toa_param.h"
 #include "toa_table.h"
+#include "toa_waiting.h"
 
 #include <linux/if_ether.h>
 #include <linux/ip.h>
@@ -31,6 +32,7 @@ void toa_syn_options(const struct sock *listener, const struct sk_buff *skb);
 void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	       const struct request_sock *req, const struct sock *child, const bool *own_req);
 void toa_child_none(const struct sk_buff *skb);
+bool toa_path_find(const struct sock *sk, struct toa_addrs *addrs);
 void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret);
 bool toa_shows_v6(const struct sock *sk, const struct toa_addrs *addrs);
 bool toa_path_wants_requests(void);
@@ -164,7 +166,7 @@ static inline bool toa_child_wanted_v6(const struct sk_buff *skb, const struct r
  */
 static inline bool toa_getname_wanted(const struct socket *sock, int peer)
 {
-	return peer && !toa_table_misses(sock->sk);
+	return peer && (!toa_table_misses(sock->sk) || toa_waiting_any());
 }
 
 /**
@@ -179,7 +181,7 @@ static __always_inline bool toa_getname_begin(const struct sock *sk)
 {
 	bool kernel = (current->flags & (PF_KTHREAD | PF_IO_WORKER)) == PF_KTHREAD;
 
-	return (!kernel || toa_kernel_getname) && toa_table_has(sk);
+	return (!kernel || toa_kernel_getname) && (toa_table_has(sk) || toa_waiting_any());
 }
 
 /**
@@ -188,6 +190,8 @@ static __always_inline bool toa_getname_begin(const struct sock *sk)
  */
 static inline void toa_end(const struct sock *sk)
 {
+	if (unlikely(toa_waiting_any()))
+		toa_waiting_drop(sk);
 	if (!toa_table_misses(sk) && !toa_deaf())
 		toa_table_remove(sk);
 }

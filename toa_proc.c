@@ -13,6 +13,7 @@
 #include "toa_handshake.h"
 #include "toa_net.h"
 #include "toa_table.h"
+#include "toa_waiting.h"
 
 #include <linux/err.h>
 #include <linux/list.h>
@@ -36,7 +37,7 @@ static void *table_seek(struct reader *r, u64 from, loff_t *pos)
 {
 	void *found = NULL;
 
-	while (toa_table_walk(&from, &r->entry)) {
+	while (toa_table_walk(&from, &r->entry, NULL)) {
 		if (!r->net || r->entry.net == r->net) {
 			found = r;
 			break;
@@ -186,8 +187,10 @@ static void __net_exit net_exit_batch(struct list_head *nets)
 		toa_net_end_begin(toa_net_id(net), left);
 	if (left[TOA_NET_HANDSHAKES])
 		toa_handshake_purge(toa_net_ending);
-	if (left[TOA_NET_ENTRIES])
+	if (left[TOA_NET_ENTRIES]) {
+		toa_waiting_purge(toa_net_ending);
 		toa_table_purge(toa_net_ending);
+	}
 	list_for_each_entry(net, nets, exit_list)
 		toa_net_end(toa_net_id(net));
 }

@@ -42,6 +42,7 @@ static const char *const stat_name[TOA_STAT_COUNT] = {
 	[TOA_STAT_SHARE_FULL] = "toa_share_full",
 	[TOA_STAT_ENTRY_ALLOC] = "toa_entry_alloc",
 	[TOA_STAT_ENTRY_FREE] = "toa_entry_free",
+	[TOA_STAT_ADOPTED] = "toa_adopted",
 };
 
 static unsigned long stat_of(int cpu, enum toa_stat stat)

@@ -279,9 +279,7 @@ static void entry_put(struct toa_entry *e, const struct sock *sk)
 
 	/* Readers who still stand on the entry's last life see the socket last. */
 	smp_store_release(&e->sk, sk);
-	toa_stat_inc(TOA_STAT_ENTRY_ALLOC);
-	if (e->addrs.have & TOA_HAVE_V6)
-		toa_stat_inc(TOA_STAT_IP6_ALLOC);
+	toa_entry_made(e);
 
 	raw_spin_lock_irqsave(lock_of(hash), flags);
 	stale = link_locked(e, hash);
@@ -331,6 +329,33 @@ lost:
 	toa_table_remove(sk);
 	return false;
 }
+
+#ifdef TOA_HAVE_COOKIES
+/**
+ * toa_table_adopt() - put an entry that was made elsewhere into the table
+ * @sk: the socket that it turned out to be of
+ * @e:  the entry, filled but for @sk, and counted
+ *
+ * Context: any; takes a bucket's lock.
+ * Return: false if there is one, which is newer: then @e is still the caller's.
+ */
+bool toa_table_adopt(const struct sock *sk, struct toa_entry *e)
+{
+	u64 hash = toa_hash(sk);
+	unsigned long flags;
+	bool adopted;
+
+	raw_spin_lock_irqsave(lock_of(hash), flags);
+	adopted = !find_locked(sk, hash);
+	if (adopted) {
+		/* As entry_put() does. */
+		smp_store_release(&e->sk, sk);
+		link_locked(e, hash);
+	}
+	raw_spin_unlock_irqrestore(lock_of(hash), flags);
+	return adopted;
+}
+#endif
 
 /* Only if it is of that namespace, unless that is 0. */
 static __always_inline void remove_entry(const struct sock *sk, u64 hash, u32 net)
@@ -449,17 +474,30 @@ static bool bucket_empty(struct toa_table *t, u64 hash)
 	return !READ_ONCE(t->bigger);
 }
 
+/* An entry's socket lies where it says while the entry is in the table: its end takes it out. */
+static u64 cookie_of(const struct toa_entry *e)
+{
+#ifdef TOA_DEBUG
+	/* It belongs to no connection. */
+	if ((long)e->sk >= 0)
+		return 0;
+#endif
+	return toa_sock_make_cookie((struct sock *)e->sk);
+}
+
 /**
  * toa_table_walk() - find the next entry in the order of the hashes
- * @from: where to begin; moved to the hash of what was found
- * @copy: where to put it
+ * @from:   where to begin; moved to the hash of what was found
+ * @copy:   where to put it
+ * @cookie: where to put its socket's cookie, which it may have to be given; or NULL. Only where the
+ *          end of a connection is never missed: not while toa_path_may_miss.
  *
  * Holds one bucket's lock at a time, and none when it returns.
  *
  * Context: process, may sleep.
  * Return: false behind the last one.
  */
-bool toa_table_walk(u64 *from, struct toa_entry *copy)
+bool toa_table_walk(u64 *from, struct toa_entry *copy, u64 *cookie)
 {
 	for (;;) {
 		unsigned int budget = 4096;
@@ -475,6 +513,8 @@ bool toa_table_walk(u64 *from, struct toa_entry *copy)
 				e = first_locked(t, *from);
 				if (e)
 					*copy = *e;
+				if (e && cookie)
+					*cookie = cookie_of(e);
 				raw_spin_unlock_irqrestore(lock_of(*from), flags);
 			}
 			if (e) {
@@ -508,7 +548,7 @@ void toa_table_purge(bool (*of)(u32 net))
 	/* While connections come and go, the count may be behind. */
 	if (!of && !toa_entry_exactly())
 		return;
-	for (; toa_table_walk(&from, &copy); from++)
+	for (; toa_table_walk(&from, &copy, NULL); from++)
 		/* Another connection may have the address by now, in another namespace. */
 		if (!of || of(copy.net))
 			remove_entry(copy.sk, from, of ? copy.net : 0);

@@ -181,7 +181,8 @@ void toa_table_exit(void);
 bool toa_table_insert(const struct sock *sk, bool ipv4, const struct toa_addrs *addrs);
 void toa_table_remove(const struct sock *sk);
 bool toa_table_find(const struct sock *sk, struct toa_addrs *addrs);
-bool toa_table_walk(u64 *from, struct toa_entry *copy);
+bool toa_table_adopt(const struct sock *sk, struct toa_entry *e);
+bool toa_table_walk(u64 *from, struct toa_entry *copy, u64 *cookie);
 void toa_table_purge(bool (*of)(u32 net));
 #ifdef TOA_DEBUG
 bool toa_table_insert_synthetic(unsigned int number);

@@ -30,7 +30,7 @@ reports() {
 		"^toa_trusted_ranges 1$" "^toa_entries 5$" "^toa_table_max 1048576$" \
 		"^# TYPE toa_syn_recv_sock_toa_total counter$" "^toa_syn_recv_sock_toa_total 12$" \
 		"^# HELP toa_probe_missed_total [A-Z]" "^toa_probe_missed_total 0$" -- stats --prometheus
-	json 'x["getname_toa_ok"] == 15 and len(x) == 18' stats --json
+	json 'x["getname_toa_ok"] == 15 and len(x) == 19' stats --json
 	metrics
 	counters syn_recv_sock_toa 4294967295 9000000000000000
 	says "stats: big numbers" 0 "^syn_recv_sock_toa +9000004294967295$" -- stats

@@ -338,7 +338,7 @@ static void own_rows(const void *arg)
 	static const char *const rows[] = {
 		"toa_invalid", "toa_syn_evicted", "toa_table_full", "toa_alloc_failed",
 		"toa_untrusted", "toa_disagree", "toa_segment", "toa_late", "toa_share_full",
-		"toa_entry_alloc", "toa_entry_free", "toa_probe_missed",
+		"toa_entry_alloc", "toa_entry_free", "toa_adopted", "toa_probe_missed",
 	};
 	struct stats s;
 	int i;

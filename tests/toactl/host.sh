@@ -79,6 +79,7 @@ counters() {
 			ip6_address_free:1:3 toa_invalid:0:0 toa_syn_evicted:0:0 toa_table_full:0:0 \
 			toa_alloc_failed:0:0 toa_segment:0:0 toa_disagree:0:0 \
 			toa_late:0:0 toa_share_full:0:0 toa_entry_alloc:9:3 toa_entry_free:1:6 \
+			toa_adopted:0:0 \
 			toa_probe_missed:0:0; do
 			name=${row%%:*}
 			row=${row#*:}

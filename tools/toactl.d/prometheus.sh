@@ -30,6 +30,7 @@ show_prometheus() {
 			help["toa_share_full"] = "Addresses that tenants lost because they hold their share."
 			help["toa_entry_alloc"] = "Connections with an address made."
 			help["toa_entry_free"] = "Connections with an address gone."
+			help["toa_adopted"] = "Connections older than the module that got the address which had been handed over."
 			help["toa_probe_missed"] = "Calls that passed unseen."
 			print "# HELP toa_info The module that is loaded."
 			print "# TYPE toa_info gauge"

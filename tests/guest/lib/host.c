@@ -219,6 +219,7 @@ const char *error_name(int err)
 		{ ENOPROTOOPT, "ENOPROTOOPT" }, { EAGAIN, "EAGAIN" }, { EBUSY, "EBUSY" },
 		{ EEXIST, "EEXIST" }, { ECONNRESET, "ECONNRESET" }, { EBADF, "EBADF" },
 		{ ETIMEDOUT, "ETIMEDOUT" }, { EPERM, "EPERM" }, { EACCES, "EACCES" },
+		{ ESTALE, "ESTALE" }, { ENOSPC, "ENOSPC" },
 	};
 	size_t i, size;
 	char *text;

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The addresses of connections that are older than the module.
+ *
+ * Each is an entry that is not in the table yet, because nobody knows where its socket lies; but
+ * the socket's cookie is known. The first who asks for a socket that has no entry, and whose cookie
+ * is one of these, puts the entry into the table. A connection that ends before takes it away. What
+ * then is left belongs to connections that ended while no module was loaded: nobody will ever ask
+ * for these, as a cookie never comes again.
+ *
+ * Readers take no lock, but for a cookie that they have found. While nothing waits, which is nearly
+ * always, all this costs is a look at a pointer: see toa_waiting_any().
+ */
+#include "toa_waiting.h"
+
+#ifdef TOA_HAVE_COOKIES
+
+#include "toa_fault.h"
+#include "toa_net.h"
+#include "toa_param.h"
+#include "toa_stats.h"
+#include "toa_table.h"
+
+#include <linux/hash.h>
+#include <linux/jiffies.h>
+#include <linux/log2.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+/**
+ * struct toa_waiting_table - those that wait, by their cookies
+ * @until: in jiffies; then they have waited long enough
+ * @count: how many they are
+ * @shift: how far a key is shifted to be a chain's number
+ * @head:  chains
+ */
+struct toa_waiting_table {
+	unsigned long until;
+	unsigned int count;
+	unsigned int shift;
+	struct toa_waiting __rcu *head[];
+};
+
+/* NULL while nothing waits. It is freed when toa_synchronize() has waited for its readers. */
+struct toa_waiting_table *toa_waiting_table __read_mostly;
+
+static DEFINE_MUTEX(begin_lock);	/* of two, one begins to wait */
+static DEFINE_RAW_SPINLOCK(lock);	/* protects the chains, and @count */
+
+/* Cookies are counted up, from nobody's choice. Each has a key of its own. */
+static u64 key_of(u64 cookie)
+{
+	return cookie * GOLDEN_RATIO_64;
+}
+
+static struct toa_waiting __rcu **chain_of(struct toa_waiting_table *t, u64 key)
+{
+	return &t->head[key >> t->shift];
+}
+
+static struct toa_waiting __rcu **find(struct toa_waiting_table *t, u64 cookie)
+{
+	struct toa_waiting __rcu **link = chain_of(t, key_of(cookie));
+	struct toa_waiting *w;
+
+	for (; (w = rcu_dereference_raw(*link)); link = &w->next)
+		if (w->cookie == cookie)
+			return link;
+	return NULL;
+}
+
+static void entry_free(struct toa_entry *e)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	e = toa_entry_recycle(e);
+	local_irq_restore(flags);
+	if (e)
+		toa_entry_free(e);
+}
+
+/**
+ * toa_waiting_new() - make one, which does not wait yet
+ * @cookie:  of its socket, not 0
+ * @content: what is known of the connection: namespace, when it began, tuple and addresses
+ *
+ * Context: process.
+ * Return: it; or ERR_PTR(): -ENOMEM, -ENOSPC if the table has no room, or -ENOENT if its namespace
+ * is gone, or has what it may have.
+ */
+struct toa_waiting *toa_waiting_new(u64 cookie, const struct toa_entry *content)
+{
+	enum toa_net_room room;
+	struct toa_waiting *w;
+	struct toa_entry *e;
+
+	w = toa_fails() ? NULL : kmalloc(sizeof(*w), GFP_KERNEL);
+	if (!w)
+		return ERR_PTR(-ENOMEM);
+	room = toa_net_take(content->net, TOA_NET_ENTRIES);
+	if (room < TOA_NET_TENANT) {
+		kfree(w);
+		return ERR_PTR(-ENOENT);
+	}
+	e = toa_entry_new(room);
+	if (!e) {
+		toa_net_give(content->net, TOA_NET_ENTRIES);
+		kfree(w);
+		return ERR_PTR(-ENOSPC);
+	}
+	WRITE_ONCE(e->sk, NULL);
+	e->net = content->net;
+	e->born = content->born;
+	e->tuple = content->tuple;
+	e->addrs = content->addrs;
+	toa_entry_made(e);
+	w->cookie = cookie;
+	w->entry = e;
+	RCU_INIT_POINTER(w->next, NULL);
+	return w;
+}
+
+/* It has been taken out of its chain. */
+static void waiting_free(struct toa_waiting *w)
+{
+	if (w->entry)
+		entry_free(w->entry);
+	kfree_rcu(w, rcu);
+}
+
+/**
+ * toa_waiting_free() - free a list of those that never waited
+ * @list: linked by @next
+ *
+ * Context: process.
+ */
+void toa_waiting_free(struct toa_waiting *list)
+{
+	struct toa_waiting *next;
+
+	for (; list; list = next) {
+		next = rcu_dereference_raw(list->next);
+		waiting_free(list);
+		cond_resched();
+	}
+}
+
+static void end_work_fn(struct work_struct *work);
+static DECLARE_DELAYED_WORK(end_work, end_work_fn);
+
+/* The caller holds the lock. */
+static struct toa_waiting *unlink_locked(struct toa_waiting_table *t,
+					 struct toa_waiting __rcu **link)
+{
+	struct toa_waiting *w = rcu_dereference_raw(*link);
+
+	rcu_assign_pointer(*link, rcu_dereference_raw(w->next));
+	t->count--;
+	return w;
+}
+
+/*
+ * Take one out; before that, put its entry into the table, if it is @sk's. The caller is in an RCU
+ * read section.
+ */
+static void take(struct toa_waiting_table *t, u64 cookie, const struct sock *sk)
+{
+	struct toa_waiting __rcu **link;
+	struct toa_waiting *w = NULL;
+	unsigned long flags;
+	bool last = false;
+
+	raw_spin_lock_irqsave(&lock, flags);
+	link = find(t, cookie);
+	if (link) {
+		w = rcu_dereference_raw(*link);
+		if (sk && toa_entry_matches(w->entry, sk) && toa_table_adopt(sk, w->entry)) {
+			w->entry = NULL;
+			toa_stat_inc(TOA_STAT_ADOPTED);
+		}
+		/* Who does not find it here finds it there: pairs with smp_rmb() in has(). */
+		smp_wmb();
+		unlink_locked(t, link);
+		last = !t->count;
+	}
+	raw_spin_unlock_irqrestore(&lock, flags);
+	if (w)
+		waiting_free(w);
+	if (last)
+		mod_delayed_work(system_wq, &end_work, 0);
+}
+
+/* The caller is in an RCU read section, and looks into the table of connections afterwards. */
+static bool has(struct toa_waiting_table *t, u64 cookie)
+{
+	bool found = t && find(t, cookie);
+
+	smp_rmb();	/* pairs with smp_wmb() in take() */
+	return found;
+}
+
+/* To what waits for a socket, this is done: see take(). Returns false if nothing ever did. */
+static bool take_of(const struct sock *sk, bool adopt)
+{
+	const u64 cookie = toa_sock_cookie(sk);
+	struct toa_waiting_table *t;
+
+	/* Nobody has asked for its cookie: it is younger than the module. */
+	if (!cookie)
+		return false;
+	rcu_read_lock();
+	t = READ_ONCE(toa_waiting_table);
+	if (has(t, cookie))
+		take(t, cookie, adopt ? sk : NULL);
+	rcu_read_unlock();
+	return true;
+}
+
+/**
+ * toa_waiting_adopt() - a socket without an entry is asked for: it gets the one that waits for it
+ * @sk: the socket; the caller has a reference
+ *
+ * Context: any; takes a lock if one waits.
+ * Return: true if the table is to be looked at again: somebody else may have been faster.
+ */
+bool toa_waiting_adopt(const struct sock *sk)
+{
+	return take_of(sk, true);
+}
+
+/**
+ * toa_waiting_drop() - a connection ends, and what may wait for it is not wanted any more
+ * @sk: its socket; the caller removes its entry from the table afterwards
+ *
+ * Context: any; takes a lock if one waits.
+ */
+void toa_waiting_drop(const struct sock *sk)
+{
+	take_of(sk, false);
+}
+
+/**
+ * toa_waiting_add() - these begin to wait
+ * @list:  linked by @next; of those with one cookie the first counts
+ * @count: how many they are
+ *
+ * Context: process.
+ * Return: 0; or -EBUSY if others wait already, or -ENOMEM: then the list is still the caller's.
+ */
+int toa_waiting_add(struct toa_waiting *list, unsigned int count)
+{
+	const unsigned int size = roundup_pow_of_two(max(count, 2U));
+	struct toa_waiting_table *t;
+	struct toa_waiting *next;
+
+	if (!count)
+		return 0;
+	t = toa_fails() ? NULL : toa_kvzalloc(sizeof(*t) + (size_t)size * sizeof(t->head[0]));
+	if (!t)
+		return -ENOMEM;
+	mutex_lock(&begin_lock);
+	if (toa_waiting_any()) {
+		mutex_unlock(&begin_lock);
+		toa_kvfree(t);
+		return -EBUSY;
+	}
+	t->shift = 64 - ilog2(size);
+	t->until = jiffies + (unsigned long)READ_ONCE(toa_handover_seconds) * HZ;
+	for (; list; list = next) {
+		struct toa_waiting __rcu **chain = chain_of(t, key_of(list->cookie));
+
+		next = rcu_dereference_raw(list->next);
+		if (find(t, list->cookie)) {
+			waiting_free(list);
+			continue;
+		}
+		RCU_INIT_POINTER(list->next, rcu_dereference_raw(*chain));
+		RCU_INIT_POINTER(*chain, list);
+		t->count++;
+		cond_resched();
+	}
+	/* Pairs with the address dependency of whoever reads it. */
+	smp_store_release(&toa_waiting_table, t);
+	schedule_delayed_work(&end_work, t->until - jiffies);
+	mutex_unlock(&begin_lock);
+	return 0;
+}
+
+/* Of one key's chain, the first behind another key. The caller holds the lock. */
+static const struct toa_waiting *first_locked(struct toa_waiting_table *t, u64 key, u64 behind)
+{
+	const struct toa_waiting *w = rcu_dereference_raw(*chain_of(t, key)), *first = NULL;
+
+	for (; w; w = rcu_dereference_raw(w->next))
+		if (key_of(w->cookie) > behind &&
+		    (!first || key_of(w->cookie) < key_of(first->cookie)))
+			first = w;
+	return first;
+}
+
+/**
+ * toa_waiting_walk() - find the next one in the order of the keys
+ * @behind: which key, at first 0, which is nobody's; set to that of what was found
+ * @cookie: where to put its cookie
+ * @copy:   where to put its entry
+ *
+ * Context: process, may sleep.
+ * Return: false behind the last one.
+ */
+bool toa_waiting_walk(u64 *behind, u64 *cookie, struct toa_entry *copy)
+{
+	const struct toa_waiting *w;
+	struct toa_waiting_table *t;
+	unsigned long flags;
+	u64 key = *behind;
+
+	do {
+		rcu_read_lock();
+		t = READ_ONCE(toa_waiting_table);
+		if (!t) {
+			rcu_read_unlock();
+			return false;
+		}
+		raw_spin_lock_irqsave(&lock, flags);
+		w = first_locked(t, key, *behind);
+		if (w) {
+			*cookie = w->cookie;
+			*copy = *w->entry;
+		}
+		raw_spin_unlock_irqrestore(&lock, flags);
+		key = ((key >> t->shift) + 1) << t->shift;
+		rcu_read_unlock();
+		cond_resched();
+	} while (!w && key);
+	if (w)
+		*behind = key_of(*cookie);
+	return w;
+}
+
+/**
+ * toa_waiting_purge() - those of some namespaces wait no longer
+ * @of: whether one is of them, by its toa_net_id(); NULL for all namespaces
+ *
+ * Context: process, may sleep.
+ */
+void toa_waiting_purge(bool (*of)(u32 net))
+{
+	struct toa_waiting_table *t;
+	struct toa_entry copy;
+	u64 behind = 0, cookie;
+
+	while (toa_waiting_walk(&behind, &cookie, &copy)) {
+		if (of && !of(copy.net))
+			continue;
+		rcu_read_lock();
+		t = READ_ONCE(toa_waiting_table);
+		if (t)
+			take(t, cookie, NULL);
+		rcu_read_unlock();
+	}
+}
+
+/* None waits any more, or they have waited long enough. */
+static void end_work_fn(struct work_struct *work)
+{
+	struct toa_waiting_table *t = toa_waiting_table;	/* set to NULL only here */
+
+	if (!t)
+		return;
+	if (READ_ONCE(t->count) && time_before(jiffies, t->until)) {
+		schedule_delayed_work(&end_work, t->until - jiffies);
+		return;
+	}
+	toa_waiting_purge(NULL);
+	/* Who found no entry in the table, as the last one was still here, has left. */
+	toa_synchronize();
+	/* Pairs with smp_rmb() in find() of toa_path.c. */
+	smp_store_release(&toa_waiting_table, NULL);
+	toa_synchronize();
+	toa_kvfree(t);
+}
+
+/**
+ * toa_waiting_exit() - none waits any more
+ *
+ * Context: process, when no hook is attached any more, and nobody adds to them.
+ */
+void toa_waiting_exit(void)
+{
+	toa_waiting_purge(NULL);
+	cancel_delayed_work_sync(&end_work);
+	toa_kvfree(toa_waiting_table);
+	toa_waiting_table = NULL;
+}
+
+#endif /* TOA_HAVE_COOKIES */
