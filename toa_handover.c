@@ -64,13 +64,22 @@ struct line {
 	__be16 v6_port;
 } __packed;
 
-#define SIZE(field) sizeof(((struct line *)NULL)->field)
-
 static const u8 field_size[] = {
-	SIZE(cookie), SIZE(net), SIZE(born),
-	SIZE(laddr), SIZE(lport), SIZE(raddr), SIZE(rport),
-	SIZE(v4_kind), SIZE(v4_segment), SIZE(v4_addr), SIZE(v4_port),
-	SIZE(v6_kind), SIZE(v6_segment), SIZE(v6_addr), SIZE(v6_port),
+	sizeof_field(struct line, cookie),
+	sizeof_field(struct line, net),
+	sizeof_field(struct line, born),
+	sizeof_field(struct line, laddr),
+	sizeof_field(struct line, lport),
+	sizeof_field(struct line, raddr),
+	sizeof_field(struct line, rport),
+	sizeof_field(struct line, v4_kind),
+	sizeof_field(struct line, v4_segment),
+	sizeof_field(struct line, v4_addr),
+	sizeof_field(struct line, v4_port),
+	sizeof_field(struct line, v6_kind),
+	sizeof_field(struct line, v6_segment),
+	sizeof_field(struct line, v6_addr),
+	sizeof_field(struct line, v6_port),
 };
 
 /* At least as long as any line is. */

@@ -506,7 +506,7 @@ for page in man/*.[48]; do
 		lacking "$page: mandoc has nothing to say" "no mandoc"
 	fi
 done
-for word in status stats table doctor; do
+for word in status stats table doctor upgrade; do
 	run "toactl(8) has $word" grep -qE "^\.It Cm $word" man/toactl.8
 done
 

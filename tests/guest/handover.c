@@ -430,6 +430,8 @@ int main(int argc, char **argv)
 	test_add(write_waits, NULL, "a write that waits");
 	test_add(asked_by_many, NULL, "asked by many at once");
 	test_add(under_traffic, NULL, "under traffic");
+	test_add(by_toactl, "TOACTL", "by toactl");
+	test_add(by_toactl, "TOACTL_BACK", "by toactl, and back");
 	test_add(unloaded_waiting, NULL, "unloaded while some wait");
 	return toa_main(__FILE__, "both=1", argc, argv);
 }

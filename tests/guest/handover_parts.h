@@ -18,6 +18,7 @@ void unloaded_waiting(const void *arg);
 /* handover_many.c: many connections, and many who ask */
 void asked_by_many(const void *arg);
 void under_traffic(const void *arg);
+void by_toactl(const void *arg);
 extern int many;
 
 #endif /* HANDOVER_PARTS_H */

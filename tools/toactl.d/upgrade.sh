@@ -33,13 +33,13 @@ way_back() {
 
 # keep_loaded: keeps a copy of the loaded module's file, before somebody replaces that
 keep_loaded() {
-	keep_file=$(way_back) || die "no file of the loaded module is left to keep"
+	keep_file=$(way_back) || refuse "no file of the loaded module is left to keep"
 	case $keep_file in
 	"$KEPT"/*) return ;;
 	esac
 	keep_as=$KEPT/$(loaded_source).ko${keep_file##*.ko}
 	if ! cp "$keep_file" "$keep_as.new" || ! mv "$keep_as.new" "$keep_as"; then
-		die "$keep_as cannot be written"
+		refuse "$keep_as cannot be written"
 	fi
 }
 

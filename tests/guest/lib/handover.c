@@ -84,6 +84,11 @@ void handover_load(const char *params)
 	loaded_with = params;
 }
 
+void handover_loaded(const char *params)
+{
+	loaded_with = params;
+}
+
 void handover_upgrade(const char *params)
 {
 	char *text = handover_read();

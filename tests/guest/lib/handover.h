@@ -27,12 +27,14 @@ long handover_left_at_last(long want);
 /* The module is unloaded and loaded, and gets what it knew before. */
 void handover_upgrade(const char *params);
 
-/* Load it; of tests that load it otherwise than by this and the other two, none is told. */
 void handover_load(const char *params);
+
+/* Somebody else has loaded it. */
+void handover_loaded(const char *params);
 
 /*
  * The module as each test expects it: without parameters, and it knows of no connection. (Loading
- * takes its time: if it is so already, it stays.) Skips the test as handover_needed() does.
+ * takes its time: one that is so already stays.) Skips the test as handover_needed() does.
  */
 void handover_fresh(void);
 
