@@ -17,8 +17,6 @@
 #include <linux/module.h>
 #include <linux/namei.h>
 
-#define TOA_VERSION "1.0.0"
-
 /* Creating a /proc file twice is a warning with a stack trace; look before. */
 static int __init check_alone(void)
 {
