@@ -165,6 +165,23 @@ fi
 include "$tmp/tap"
 run "the report is complete" test $? -eq 0
 
+# The DKMS of another release.
+if dir=$(scripts/kernel 7.3 2>"$tmp/log") && new=$(cat "$dir/chroot") &&
+	locked "$new.apt" retry quietly in_chroot "$new" apt-get -y install dkms 2>"$tmp/log"; then
+	mkdir "$tmp/upper13" "$tmp/work13"
+	# shellcheck disable=SC2016
+	unshare --mount --propagation private sh -c '
+		. "$TOA_LIB"
+		mount -t overlay -o "lowerdir=$1,upperdir=$2/upper13,workdir=$2/work13" overlay "$2/root" || exit 2
+		in_chroot "$2/root" -b "$2/mnt" /mnt/toa/tests/packages/inside "$3" --bare' \
+		sh "$new" "$tmp" "$(cat "$dir/release")" >"$tmp/tap" 2>"$tmp/err" </dev/null
+	include "$tmp/tap"
+	run "the report of Debian 13 is complete" test $? -eq 0
+else
+	diag "$tmp/log"
+	lacking "packages, Debian 13" "its kernel or DKMS cannot be had"
+fi
+
 # The program that loads modules at boot, with its libraries, in a guest.
 guest=$tmp/mnt/out
 mkdir -p "$guest/systemd"
