@@ -4,10 +4,13 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 all: | $(KDIR)/Makefile ## build toa.ko for the running kernel (KDIR=... for another, DEBUG=1 for the log of decisions)
-	$(MAKE) -C $(KDIR) M=$(CURDIR) $(NO_BTF) modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(NO_BTF) TOA_VERSION=$(TOA_VERSION) modules
 
 # Some kernels' headers have what makes BTF: 600 kB of memory while the module is loaded, for nothing.
 NO_BTF = CONFIG_DEBUG_INFO_BTF_MODULES=
+
+# DKMS has the file only.
+TOA_VERSION = $(shell scripts/version 2>/dev/null || cat VERSION 2>/dev/null)
 
 # Without headers: one line that says what to install. (Kbuild looks for the kernel's compiler.)
 OS_RELEASE = /etc/os-release
@@ -32,21 +35,32 @@ clean: ## remove what was built
 PREFIX ?= /usr
 RELEASE = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
 CONF = $(DESTDIR)/etc/modprobe.d/toa.conf
+MAN = s/^\.Os$$/.Os toa $(TOA_VERSION)/; /^\.Os/s/~/\\(ti/
 
+# A distribution's headers ask to sign, and name a key that only the distribution has: errors, and no signature.
+SIG_KEY = $(or $(shell sed -n 's/^CONFIG_MODULE_SIG_KEY="\(.*\)"/\1/p' $(KDIR)/include/config/auto.conf),signing_key.priv)
+SIGN = $(if $(filter pkcs11:%,$(SIG_KEY))$(wildcard $(SIG_KEY) $(KDIR)/$(SIG_KEY)),,CONFIG_MODULE_SIG_ALL=)
+
+# The kernel's own depmod wants a System.map, which headers lack, and says so.
 install: all install-tools ## install the module for the kernel it was built for, toactl, man pages
-	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) $(SIGN) cmd_depmod=: modules_install
 	depmod $(if $(DESTDIR),-b $(DESTDIR)) $(RELEASE)
 
 install-tools:
 	tools/put-together $(DESTDIR)$(PREFIX)/sbin/toactl
-	install -D -m 644 man/toactl.8 $(DESTDIR)$(PREFIX)/share/man/man8/toactl.8
-	install -D -m 644 man/toa.4 $(DESTDIR)$(PREFIX)/share/man/man4/toa.4
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man4
+	sed '$(MAN)' man/toactl.8 >$(DESTDIR)$(PREFIX)/share/man/man8/toactl.8
+	sed '$(MAN)' man/toa.4 >$(DESTDIR)$(PREFIX)/share/man/man4/toa.4
 	install -D -m 644 toa.h $(DESTDIR)$(PREFIX)/include/toa.h
 	test -e $(CONF) || install -D -m 644 packaging/toa.conf $(CONF)
 
-uninstall: ## take away what install put there (a toa.conf that was changed stays)
-	rm -f $(foreach dir,extra updates,$(DESTDIR)/lib/modules/$(RELEASE)/$(dir)/toa.ko*)
-	depmod $(if $(DESTDIR),-b $(DESTDIR)) $(RELEASE)
+uninstall: ## take away what install put there, for all kernels (a toa.conf that was changed stays)
+	@for file in $(foreach dir,extra updates,$(DESTDIR)/lib/modules/*/$(dir)/toa.ko*); do \
+		test "$$(modinfo -F author "$$file" 2>/dev/null)" = "The toa authors" || continue; \
+		echo rm "$$file"; rm "$$file" || exit; \
+		release=$${file%/*/*}; release=$${release##*/}; \
+		test ! -e $(DESTDIR)/lib/modules/$$release/modules.dep || depmod $(if $(DESTDIR),-b $(DESTDIR)) $$release; \
+	done
 	rm -f $(DESTDIR)$(PREFIX)/sbin/toactl $(DESTDIR)$(PREFIX)/share/man/man8/toactl.8 \
 		$(DESTDIR)$(PREFIX)/share/man/man4/toa.4 $(DESTDIR)$(PREFIX)/include/toa.h
 	! cmp -s packaging/toa.conf $(CONF) || rm $(CONF)
@@ -60,6 +74,9 @@ deb: ## build toa-dkms and toa-utils for Debian and Ubuntu, into build/
 
 rpm: ## build toa-dkms and toa-utils for RHEL and its like, into build/
 	scripts/package rpm
+
+dist: ## make a tarball of this version, with what CHANGELOG.md says of it, into build/
+	scripts/dist
 
 unit: ## the quick loop: test the option parser in user space, as any user, in seconds
 	$(MAKE) -C tests/unit check
@@ -103,4 +120,4 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 .PHONY: all clean install unit check check-all check-debug mutants prove fuzz bench plot soak months demo help
-.PHONY: install-tools uninstall sign deb rpm
+.PHONY: install-tools uninstall sign deb rpm dist

@@ -19,8 +19,6 @@
 #include <linux/module.h>
 #include <linux/namei.h>
 
-#define TOA_VERSION "1.0.0"
-
 /* Creating a /proc file twice is a warning with a stack trace; look before. */
 static int __init check_alone(void)
 {
@@ -104,3 +102,8 @@ MODULE_DESCRIPTION("TOA: the real client's address behind a layer-4 load balance
 MODULE_AUTHOR("The toa authors");
 MODULE_VERSION(TOA_VERSION);
 MODULE_LICENSE("GPL");
+/*
+ * Where IPv6 is a module, its functions must be there when hooks are attached: else IPv4 only, and nobody
+ * says so. The oldest kernels have no MODULE_SOFTDEP().
+ */
+MODULE_INFO(softdep, "pre: ipv6");

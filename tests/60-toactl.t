@@ -20,13 +20,18 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=tests/toactl/packets.sh
 . tests/toactl/packets.sh
 
+# pattern: the version that is loaded
+pattern() {
+	sed 's/[.+]/\\&/g' "$host/sys/module/toa/version"
+}
+
 reports() {
 	healthy
-	says "status: one screen, no problem" 0 "^toa 1\.0\.0: loaded, hooks by ftrace$" \
+	says "status: one screen, no problem" 0 "^toa $(pattern): loaded, hooks by ftrace$" \
 		"^addresses +1 IPv4 and 1 IPv6 now$" "^connections +12 with an address and 3 without since load$" \
 		"^answers +15$" "^parameters +both=N debug=N hook=auto .* table_max=1048576 trusted=" "^problems +none$" -- status
 	says "stats: sums over CPUs" 0 "^syn_recv_sock_toa +12$" "^ip6_address_free +4$" -- stats
-	says "stats --prometheus: each row a counter" 0 '^toa_info\{version="1.0.0",mechanism="ftrace"\} 1$' \
+	says "stats --prometheus: each row a counter" 0 "^toa_info\\{version=\"$(pattern)\",mechanism=\"ftrace\"\\} 1$" \
 		"^toa_trusted_ranges 1$" "^toa_entries 5$" "^toa_table_max 1048576$" \
 		"^# TYPE toa_syn_recv_sock_toa_total counter$" "^toa_syn_recv_sock_toa_total 12$" \
 		"^# HELP toa_probe_missed_total [A-Z]" "^toa_probe_missed_total 0$" -- stats --prometheus
@@ -343,7 +348,7 @@ watching() {
 
 doctor() {
 	healthy
-	says "doctor: all is well, but nobody connects" 1 "^ok +module +loaded, version 1\.0\.0" \
+	says "doctor: all is well, but nobody connects" 1 "^ok +module +loaded, version $(pattern), for" \
 		"^ok +hooks +by ftrace" "^warning +counters +did not move" "^ok +listener +AF_INET on port 80" \
 		-- doctor --port 80 --seconds 0
 	json 'x["worst"] == "warning" and {"level": "ok", "subject": "hooks", "text": "by ftrace"} in x["findings"] and [f["do"] for f in x["findings"] if f["subject"] == "counters"]' \
@@ -435,6 +440,62 @@ loading_faults() {
 	says "doctor: another TOA module of the same name" 2 "^problem +module +a module named toa is loaded, but it is another" "do: rmmod toa" -- doctor
 }
 
+# module FILE VERSION: a file that is a module of this version, as far as modinfo sees
+module() {
+	mkdir -p "${1%/*}"
+	printf 'version=%s\0' "$2" >"$tmp/modinfo"
+	: | gcc -x c -c -o "$1" - && objcopy --add-section .modinfo="$tmp/modinfo" "$1"
+}
+
+# kernel RELEASE [headers]: one that is installed
+kernel() {
+	mkdir -p "$host/lib/modules/$1/kernel"
+	[ -z "${2:-}" ] || mkdir "$host/lib/modules/$1/build"
+	[ -z "${2:-}" ] || : >"$host/lib/modules/$1/build/Makefile"
+}
+
+after_the_next_boot() {
+	own=$("$tmp/toactl" --version)
+	own=${own#toactl }
+	healthy
+	mkdir -p "$host/etc"
+	printf 'PRETTY_NAME="Debian"\nID=debian\n' >"$host/etc/os-release"
+	kernel 6.1.0-9-amd64
+	kernel 6.1.0-10-cloud-amd64
+	: >"$host/dmesg"
+	says "status: a newer kernel, and nothing is installed" 0 "^problems +none" -- status
+	module "$host/lib/modules/6.1.0-9-amd64/updates/dkms/toa.ko" "$own"
+	says "status: no headers for the newest kernel" 1 "^warning +newest kernel +no headers for the newest kernel, 6\.1\.0-10-cloud-amd64: " \
+		"do: apt-get install linux-headers-cloud-amd64, then: dkms autoinstall -k 6\.1\.0-10-cloud-amd64" -- status
+	says "doctor: no headers for the newest kernel" 1 "^warning +newest kernel +no headers for" -- doctor --seconds 0
+	printf 'ID="rocky"\nID_LIKE="rhel centos fedora"\n' >"$host/etc/os-release"
+	says "status: no headers for the newest kernel, on RHEL" 1 "do: dnf install kernel-devel-6\.1\.0-10-cloud-amd64, then:" -- status
+	kernel 6.1.0-10-cloud-amd64 headers
+	says "status: the newest kernel has no module" 1 "^warning +newest kernel +6\.1\.0-10-cloud-amd64 has no module" "do: dkms autoinstall -k 6" -- status
+	module "$host/lib/modules/6.1.0-10-cloud-amd64/updates/dkms/toa.ko" "$own"
+	# Headers are there before their kernel.
+	mkdir -p "$host/lib/modules/6.1.0-11-amd64/build"
+	says "status: the newest kernel has one" 0 "^problems +none" -- status
+	module "$host/lib/modules/6.1.0-test/updates/dkms/toa.ko" "$own"
+	says "status: loaded, installed and tool are of one version" 0 "^problems +none" -- status
+	module "$host/lib/modules/6.1.0-test/updates/dkms/toa.ko" 99.1
+	says "status: another one is installed" 1 "^warning +version +loaded, installed and tool version differ: $own, 99\.1, $own$" "do: modprobe -r toa && modprobe toa" -- status
+	says "doctor: another one is installed" 1 "^warning +version +loaded, installed and tool version differ" -- doctor --seconds 0
+	rm "$host/lib/modules/6.1.0-test/updates/dkms/toa.ko"
+	echo 98.1 >"$host/sys/module/toa/version"
+	says "status: the tool is of another version" 1 "^warning +version +.* differ: 98\.1, none, $own$" "do: install toa-dkms and toa-utils of one version" -- status
+	healthy
+	rm -r "$host/sys/module/toa" "$host/proc/net/toa_stats"
+	: >"$host/proc/modules"
+	mkdir -p "$host/usr/src/toa-1.0.0"
+	: >"$host/usr/src/toa-1.0.0/dkms.conf"
+	kernel 6.1.0-test
+	says "doctor: DKMS has built nothing without headers" 2 "^problem +installed +no headers for this kernel, 6\.1\.0-test: DKMS has built no module" -- doctor
+	run "$shell_name: doctor: it is told once" test "$(grep -cE '^(problem|warning) .* headers' "$tmp/out")" -eq 1
+	kernel 6.2.0-test
+	says "doctor: nor for the newest kernel" 2 "^problem +installed +no headers for this kernel" "^warning +newest kernel +no headers for the newest kernel, 6\.2\.0-test" -- doctor
+}
+
 in_shell() {
 	shell_name=$1 shell=$2 shell_path=$3
 	reports
@@ -443,6 +504,7 @@ in_shell() {
 	killed
 	acknowledged
 	doctor
+	after_the_next_boot
 	packets
 }
 
@@ -510,8 +572,7 @@ for word in status stats table doctor upgrade; do
 	run "toactl(8) has $word" grep -qE "^\.It Cm $word" man/toactl.8
 done
 
-run "toactl has the module's version" \
-	test "toactl $(sed -n 's/^#define TOA_VERSION "\(.*\)"/\1/p' toa_main.c)" = "$("$tmp/toactl" --version)"
+run "toactl has the version of the tree" test "toactl $(scripts/version)" = "$("$tmp/toactl" --version)"
 
 if [ -x tests/toactl/guest ]; then
 	# shellcheck source=/dev/null

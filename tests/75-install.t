@@ -34,8 +34,8 @@ says() {
 # another one that names the newest kernel of the release, as on a machine that was updated.
 inside() {
 	quietly retry apt-get update || return 1
-	apt-cache show linux-headers-cloud-amd64 >"$tmp/packages"
-	release=$(sed -n 's/^Depends:.*linux-headers-\([0-9][^ ,]*-cloud-amd64\).*/\1/p' "$tmp/packages" | sort -V | tail -n 1)
+	apt-cache show --no-all-versions linux-headers-amd64 >"$tmp/packages"
+	release=$(sed -n 's/^Depends:.*linux-headers-\([0-9][^ ,]*-amd64\).*/\1/p' "$tmp/packages" | sort -V | tail -n 1)
 	run "a kernel of the release: $release" test -n "$release"
 	printf '#!/bin/sh\n[ "$*" = -r ] && exec echo %s\nexec /bin/uname "$@"\n' "$release" >/usr/local/bin/uname
 	chmod +x /usr/local/bin/uname

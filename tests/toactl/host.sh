@@ -24,7 +24,7 @@ make_healthy() {
 	echo 6.1.0-test >"$host/proc/sys/kernel/osrelease"
 	echo 1 >"$host/proc/sys/kernel/ftrace_enabled"
 	echo "toa 61440 0 - Live 0xffffffffc040e000 (OE)" >"$host/proc/modules"
-	echo 1.0.0 >"$host/sys/module/toa/version"
+	"$tmp/toactl" --version | sed 's/^toactl //' >"$host/sys/module/toa/version"
 	parameter debug N
 	parameter hook auto
 	parameter both N

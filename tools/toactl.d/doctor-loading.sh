@@ -13,8 +13,62 @@ installed_elsewhere() {
 	done
 }
 
+# newest_kernel: the release that the next boot takes, as a rule; headers alone are no kernel
+newest_kernel() {
+	for dir in "$ROOT/lib/modules"/*/kernel; do
+		[ -d "$dir" ] || continue
+		dir=${dir%/kernel}
+		echo "${dir##*/}"
+	done | sort -V 2>/dev/null | tail -n 1
+}
+
+has_headers() {
+	[ -e "$ROOT/lib/modules/$1/build/Makefile" ]
+}
+
+# headers_for RELEASE: how they come, and on Debian those of each later kernel of the kind
+headers_for() {
+	headers_flavour=${1#*-}
+	case $headers_flavour in
+	[0-9]*-*) headers_flavour=${headers_flavour#*-} ;;
+	esac
+	case " $(sed -n 's/^ID\(_LIKE\)\{0,1\}=//p' "$ROOT/etc/os-release" 2>/dev/null | tr '\n"' '  ') " in
+	*" debian "* | *" ubuntu "*) echo "apt-get install linux-headers-$headers_flavour" ;;
+	*suse*) echo "zypper install kernel-${1##*-}-devel" ;;
+	*" rhel "* | *" fedora "* | *" centos "*) echo "dnf install kernel-devel-$1" ;;
+	*) echo "install the package with the headers of $1" ;;
+	esac
+}
+
+# DKMS has the sources.
+dkms_has() {
+	for dir in "$ROOT"/usr/src/toa-*; do
+		[ -e "$dir/dkms.conf" ] && return
+	done
+	return 1
+}
+
+# Will the module be there after the next boot?
+check_newest() {
+	newest=$(newest_kernel)
+	[ -n "$newest" ] && [ -z "$(installed_for "$newest")" ] || return 0
+	# Loaded by hand, to try it.
+	dkms_has || [ -n "$(installed_elsewhere "$newest")" ] || return 0
+	if has_headers "$newest"; then
+		finding warning "newest kernel" "$newest has no module: after a boot into it, toa will not be there" \
+			"dkms autoinstall -k $newest (or, in the sources: make KDIR=/lib/modules/$newest/build install)"
+	else
+		finding warning "newest kernel" "no headers for the newest kernel, $newest: it has no module, and after a boot into it toa will not be there" \
+			"$(headers_for "$newest"), then: dkms autoinstall -k $newest"
+	fi
+}
+
+# info FIELD FILE: busybox' modinfo wants no files
 info() {
-	modinfo -F "$1" "$2" 2>/dev/null
+	modinfo -F "$1" "$2" 2>/dev/null && return
+	case $2 in
+	*.ko) tr '\0' '\n' <"$2" | LC_ALL=C sed -n "s/^$1=//p" | head -n 1 ;;
+	esac
 }
 
 # Will the kernel refuse a module without a signature?
@@ -34,6 +88,9 @@ check_file() {
 		if [ -n "$elsewhere" ]; then
 			finding problem installed "for the wrong kernel: for ${elsewhere% }, but this is $release" \
 				"install linux-headers of $release, then: dkms autoinstall (or, in the sources: make && make install)"
+		elif dkms_has && ! has_headers "$release"; then
+			finding problem installed "no headers for this kernel, $release: DKMS has built no module for it" \
+				"$(headers_for "$release"), then: dkms autoinstall"
 		else
 			finding problem installed "the module is not installed" \
 				"install the package toa-dkms (or, in the sources: make && make install)"
@@ -74,6 +131,7 @@ check_not_loaded() {
 	fi
 	finding problem module "toa is not loaded" "modprobe toa; at every boot: echo toa > /etc/modules-load.d/toa.conf"
 	check_file
+	[ "$(newest_kernel)" = "$(kernel_release)" ] || check_newest
 	last=$(kernel_log | grep -E 'TOA: |[^a-z]toa: ' | tail -n 1)
 	case $last in
 	'' | *unloaded*) ;;
@@ -101,6 +159,23 @@ check_waiting() {
 		done
 }
 
+# What is loaded is older than what is installed, until it is loaded anew.
+check_versions() {
+	version_loaded=$(file_text "$MODULE/version")
+	version_own=$(own_version)
+	version_file=$(installed_for "$(kernel_release)" | tail -n 1)
+	version_installed=${version_file:+$(info version "$version_file")}
+	if [ -n "$version_installed" ] && [ "$version_installed" != "$version_loaded" ]; then
+		version_do="modprobe -r toa && modprobe toa (connections that live now will show the balancer)"
+	elif [ "$version_own" != "$version_loaded" ]; then
+		version_do="install toa-dkms and toa-utils of one version"
+	else
+		return
+	fi
+	finding warning version "loaded, installed and tool version differ: $version_loaded, ${version_installed:-none}, $version_own" \
+		"$version_do"
+}
+
 check_loaded() {
 	if ! is_ours; then
 		finding problem module "a module named toa is loaded, but it is another TOA module" \
@@ -114,6 +189,8 @@ check_loaded() {
 			"rmmod $others; keep it away at boot: echo blacklist $others > /etc/modprobe.d/no-other-toa.conf"
 	fi
 	check_waiting
+	check_versions
+	check_newest
 	if [ ! -r "$STATS" ]; then
 		finding warning counters "/proc/net/toa_stats is not here: this is not the initial network namespace" \
 			"run toactl on the host"
