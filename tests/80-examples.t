@@ -35,7 +35,7 @@ built() {
 # Files that only other programs read.
 data() {
 	/usr/bin/python3 - "$@" <<-'END'
-		import json, sys, yaml
+		import glob, json, re, sys, yaml
 		d = json.load(open("examples/grafana/toa.json"))
 		assert d["title"] and d["uid"] and d["schemaVersion"] >= 30
 		ids = [p["id"] for p in d["panels"]]
@@ -46,15 +46,22 @@ data() {
 		    assert p["targets"] and all(t["expr"].count("(") == t["expr"].count(")") for t in p["targets"])
 		rules = yaml.safe_load(open("examples/prometheus/alerts.yaml"))["groups"][0]["rules"]
 		assert all(r["alert"] and r["expr"] and r["annotations"]["summary"] for r in rules)
-		import re
 		known = set("toa_" + re.sub("^toa_", "", n) + "_total" for n in
 		            re.findall(r'(?:\] = |seq, )"([a-z0-9_]+)",', open("toa_stats.c").read()))
 		known |= set(re.findall(r"# HELP (toa_[a-z0-9_]+) ", open("tools/toactl.d/prometheus.sh").read()))
 		text = open("examples/grafana/toa.json").read() + json.dumps(rules)
 		used = set(re.findall(r"\btoa_[a-z0-9_]+\b", text))
 		assert used <= known, used - known
-		for name in ("kubernetes/daemonset.yaml", "servers/envoy.yaml"):
-		    assert yaml.safe_load(open("examples/" + name))
+		for name in ("kubernetes/daemonset.yaml", "kubernetes/module.yaml", "servers/envoy.yaml"):
+		    assert all(yaml.safe_load_all(open("examples/" + name)))
+		daemons = list(yaml.safe_load_all(open("examples/kubernetes/daemonset.yaml")))
+		known = set(re.findall(r"[(_](?:cb|named)\(([a-z0-9_]+),", "".join(open(f).read() for f in glob.glob("toa_*.c"))))
+		asked = re.findall(r"([a-z0-9_]+)=", daemons[0]["data"]["parameters"])
+		asked += [p.split("=")[0] for p in yaml.safe_load(open("examples/kubernetes/module.yaml"))
+		          ["spec"]["moduleLoader"]["container"]["modprobe"]["parameters"]]
+		assert "segments" in asked and set(asked) <= known, set(asked) - known
+		load = daemons[1]["spec"]["template"]["spec"]["initContainers"][0]
+		open(sys.argv[1], "w").write("#!/bin/sh -e\n" + load["command"][2])
 	END
 }
 
@@ -104,7 +111,15 @@ each_alert() {
 }
 
 if need python3 python3-yaml; then
-	run "the dashboard, the alert rules and the YAML files are well-formed; their counters exist" data
+	run "the dashboard, the alert rules and the YAML files are well-formed; their counters and parameters exist" \
+		data "$tmp/load.sh"
+	silent "the DaemonSet's script: shellcheck" shellcheck -e SC2086 "$tmp/load.sh"
+	if need ansible-core; then
+		run "the playbook: ansible-playbook --syntax-check" ansible-playbook --syntax-check -i localhost, \
+			-e trusted=192.0.2.1 -e packages=build examples/ansible/toa.yaml
+	else
+		lacking "the playbook: ansible-playbook --syntax-check" "no ansible-core"
+	fi
 else
 	lacking "the dashboard, the alert rules and the YAML files" "no Python with yaml"
 fi

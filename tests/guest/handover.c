@@ -223,6 +223,35 @@ static void ends_first(const void *arg)
 		check_str(peer_of(fd), "ENOTCONN");
 }
 
+/* In the gap the socket was disconnected, and connected to another: it has its cookie yet. */
+static void elsewhere(const void *arg)
+{
+	struct sockaddr_in other = { .sin_family = AF_INET };
+	socklen_t len = sizeof(other);
+	struct server s, t;
+	struct conn c;
+	char *text;
+	int fd;
+
+	(void)arg;
+	handover_fresh();
+	server_open(&s, INET, 5);
+	server_open(&t, INET, 5);
+	fd = server_connect(&s, &c, NULL, carrying(HAS_V4));
+	text = handover_read();
+	require(toa_unload() == 0);
+	other.sin_family = AF_UNSPEC;
+	require(connect(fd, (struct sockaddr *)&other, sizeof(other)) == 0);
+	require(getsockname(t.fd, (struct sockaddr *)&other, &len) == 0);
+	other.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	require(connect(fd, (struct sockaddr *)&other, sizeof(other)) == 0);
+	handover_load("");
+	check_num(handover_write(text, strlen(text)), 0);
+	check(!strncmp(peer_of(fd), "127.0.0.1:", 10));
+	check_num(handover_left(), 0);
+	free(text);
+}
+
 /* Of connections that ended in the gap, the lines go after a time, and others may come. */
 static void time_ends(const void *arg)
 {
@@ -412,6 +441,7 @@ int main(int argc, char **argv)
 	test_add_kinds(same_tuple_again, "same tuple again in the gap");
 	test_add(ends_first, NULL, "ends before it is asked");
 	test_add(ends_first, "", "disconnected before it is asked");
+	test_add(elsewhere, NULL, "connected elsewhere before it is asked");
 	test_add(time_ends, NULL, "time ends");
 	test_add(namespaces, NULL, "namespaces");
 	test_add(namespace_ends, NULL, "a namespace ends");

@@ -31,16 +31,27 @@ way_back() {
 	return 1
 }
 
-# keep_loaded: keeps a copy of the loaded module's file, before somebody replaces that
-keep_loaded() {
-	keep_file=$(way_back) || refuse "no file of the loaded module is left to keep"
-	case $keep_file in
+# keep FILE: keeps a copy, for when that module is the loaded one, and somebody has replaced the file
+keep() {
+	case $1 in
 	"$KEPT"/*) return ;;
 	esac
-	keep_as=$KEPT/$(loaded_source).ko${keep_file##*.ko}
-	if ! cp "$keep_file" "$keep_as.new" || ! mv "$keep_as.new" "$keep_as"; then
+	keep_as=$KEPT/$(info srcversion "$1").ko${1##*.ko}
+	if ! cp "$1" "$KEPT/new" || ! mv "$KEPT/new" "$keep_as"; then
+		rm -f "$KEPT/new"
 		refuse "$keep_as cannot be written"
 	fi
+}
+
+# keep_only SOURCE...: the copies of others go
+keep_only() {
+	for keep_file in "$KEPT"/*.ko*; do
+		keep_name=${keep_file##*/}
+		case " $* " in
+		*" ${keep_name%%.*} "*) ;;
+		*) rm -f "$keep_file" ;;
+		esac
+	done
 }
 
 # refuse TEXT: nothing has been changed
@@ -137,7 +148,7 @@ hand_over() {
 # go_back: the new one could not be loaded
 go_back() {
 	echo "toactl: upgrade: $new_file cannot be loaded:" >&2
-	kernel_log | tail -n 5 | grep -E 'TOA: |toa' >&2
+	kernel_log | awk '/TOA: TOA unloaded/ { said = ""; next } /TOA: |[^a-z]toa: / { said = said $0 "\n" } END { printf "%s", said }' >&2
 	if ! load "$old_file" "$old_parameters"; then
 		echo "toactl: upgrade: nor can $old_file: toa is not loaded" >&2
 		exit 2
@@ -183,7 +194,8 @@ do_upgrade() {
 	mkdir -p "$KEPT" || refuse "$KEPT cannot be made"
 	if [ -n "$upgrade_prepare" ]; then
 		[ -z "$new_file$upgrade_force" ] || bad_usage "upgrade: --prepare stands alone"
-		keep_loaded
+		old_file=$(way_back) || refuse "no file of the loaded module is left to keep"
+		keep "$old_file"
 		exit
 	fi
 
@@ -197,7 +209,7 @@ do_upgrade() {
 	new_parameters=$(same_parameters "$new_file") || exit 1
 	if [ -n "$old_file" ]; then
 		old_parameters=$(same_parameters "$old_file") || exit 1
-		keep_loaded
+		keep "$old_file"
 		old_file=$(way_back)
 	elif [ -z "$upgrade_force" ]; then
 		refuse "no file of the loaded module is left, so there is no way back; --force goes without"
@@ -208,7 +220,9 @@ do_upgrade() {
 		[ -n "$upgrade_force" ] ||
 			refuse "$HANDOVER is not there (hooks by kprobes, or an old version), so live connections would lose their addresses; --force goes without"
 	fi
+	keep "$new_file"
 	old_version=$(file_text "$MODULE/version")
+	old_source=$(loaded_source)
 	umask 077
 	# Sockets get their cookies: the next time it is quicker.
 	[ -z "$saved" ] || cat "$HANDOVER" >/dev/null || refuse "$HANDOVER cannot be read"
@@ -216,6 +230,7 @@ do_upgrade() {
 	replace
 	hand_over
 	handed=$?
+	keep_only "$old_source" "$(loaded_source)"
 	echo "toa $old_version is replaced by $(file_text "$MODULE/version"), from $new_file"
 	if [ -n "$saved" ]; then
 		cat "$HANDOVER" >"$saved"
