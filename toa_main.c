@@ -103,7 +103,7 @@ MODULE_AUTHOR("The toa authors");
 MODULE_VERSION(TOA_VERSION);
 MODULE_LICENSE("GPL");
 /*
- * Where IPv6 is a module, its functions must be there when hooks are attached: else IPv4 only, and nobody
- * says so. The oldest kernels have no MODULE_SOFTDEP().
+ * Where IPv6 is a module, its functions must be there when hooks are attached: else IPv4 only, and
+ * nobody says so. The oldest kernels have no MODULE_SOFTDEP().
  */
 MODULE_INFO(softdep, "pre: ipv6");
