@@ -202,6 +202,9 @@ cat >"$guest/boot" <<-'END'
 	/toa/out/systemd/ld-linux-x86-64.so.2 --library-path /toa/out/systemd /toa/out/systemd/systemd-modules-load
 	dmesg | grep "TOA: .*toa load success"
 END
+for script in packaging/debian/toa-dkms.prerm packaging/toa.spec; do
+	run "$script keeps the loaded module: the way back of toactl upgrade" grep -q "toactl upgrade --prepare" "$script"
+done
 run "a guest loads it at boot, through modules-load.d" scripts/vm --module none \
 	--payload "$guest:out" --cmd "sh /toa/out/boot" 6.1
 finish
