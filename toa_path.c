@@ -577,6 +577,17 @@ void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret)
 }
 
 /**
+ * toa_end_waiting() - toa_end() while addresses that were handed over wait
+ * @sk: the socket
+ */
+void toa_end_waiting(const struct sock *sk)
+{
+	toa_waiting_drop(sk);
+	if (!toa_deaf())
+		toa_table_remove(sk);
+}
+
+/**
  * toa_path_init() - learn how this kernel's functions call each other
  * @want: called, in any context, when toa_path_wants_requests() becomes true; and maybe more often
  *

@@ -33,6 +33,7 @@ void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	       const struct request_sock *req, const struct sock *child, const bool *own_req);
 void toa_child_none(const struct sk_buff *skb);
 bool toa_path_find(const struct sock *sk, struct toa_addrs *addrs);
+void toa_end_waiting(const struct sock *sk);
 void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret);
 bool toa_shows_v6(const struct sock *sk, const struct toa_addrs *addrs);
 bool toa_path_wants_requests(void);
@@ -191,8 +192,8 @@ static __always_inline bool toa_getname_begin(const struct sock *sk)
 static inline void toa_end(const struct sock *sk)
 {
 	if (unlikely(toa_waiting_any()))
-		toa_waiting_drop(sk);
-	if (!toa_table_misses(sk) && !toa_deaf())
+		toa_end_waiting(sk);
+	else if (!toa_table_misses(sk) && !toa_deaf())
 		toa_table_remove(sk);
 }
 
