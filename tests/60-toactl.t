@@ -479,7 +479,7 @@ after_the_next_boot() {
 	module "$host/lib/modules/6.1.0-test/updates/dkms/toa.ko" "$own"
 	says "status: loaded, installed and tool are of one version" 0 "^problems +none" -- status
 	module "$host/lib/modules/6.1.0-test/updates/dkms/toa.ko" 99.1
-	says "status: another one is installed" 1 "^warning +version +loaded, installed and tool version differ: $own, 99\.1, $own$" "do: modprobe -r toa && modprobe toa" -- status
+	says "status: another one is installed" 1 "^warning +version +loaded, installed and tool version differ: $own, 99\.1, $own$" "do: toactl upgrade" -- status
 	says "doctor: another one is installed" 1 "^warning +version +loaded, installed and tool version differ" -- doctor --seconds 0
 	rm "$host/lib/modules/6.1.0-test/updates/dkms/toa.ko"
 	echo 98.1 >"$host/sys/module/toa/version"

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int many = 2000;
+int many = 500;
 
 static int shared_fd, wrong_answers, go;
 

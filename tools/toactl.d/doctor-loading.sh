@@ -166,7 +166,7 @@ check_versions() {
 	version_file=$(installed_for "$(kernel_release)" | tail -n 1)
 	version_installed=${version_file:+$(info version "$version_file")}
 	if [ -n "$version_installed" ] && [ "$version_installed" != "$version_loaded" ]; then
-		version_do="modprobe -r toa && modprobe toa (connections that live now will show the balancer)"
+		version_do="toactl upgrade"
 	elif [ "$version_own" != "$version_loaded" ]; then
 		version_do="install toa-dkms and toa-utils of one version"
 	else
