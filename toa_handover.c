@@ -224,31 +224,30 @@ static bool next_entry(struct handover *h)
 	return false;
 }
 
-static void advance(struct handover *h)
+/* The next connection: of those that wait, and behind them of the table. */
+static bool next_connection(struct handover *h)
 {
-	h->number++;
-	switch (h->part) {
-	case PART_HEAD:
+	if (h->part == PART_HEAD) {
 		h->part = PART_WAITING;
 		h->at = 0;
 		h->count = 0;
-		fallthrough;
-	case PART_WAITING:
+	}
+	if (h->part == PART_WAITING) {
 		if (toa_waiting_walk(&h->at, &h->cookie, &h->entry))
-			break;
+			return true;
 		h->part = PART_ENTRIES;
 		h->at = 0;
-		fallthrough;
-	case PART_ENTRIES:
-		if (next_entry(h))
-			break;
-		h->part = PART_END;
-		return;
-	default:
-		h->part = PART_NOTHING;
-		return;
 	}
-	h->count++;
+	return h->part == PART_ENTRIES && next_entry(h);
+}
+
+static void advance(struct handover *h)
+{
+	h->number++;
+	if (next_connection(h))
+		h->count++;
+	else
+		h->part = h->part == PART_ENTRIES ? PART_END : PART_NOTHING;
 }
 
 /* It is read from the beginning on: of what is behind, nothing is kept but the line at hand. */
@@ -414,6 +413,10 @@ static void explain(const struct handover *h)
 {
 	const unsigned int line = h->lines + 1;
 
+	if (h->done) {
+		pr_err("toa_handover: text behind the last line is ignored\n");
+		return;
+	}
 	switch (h->err) {
 	case -ESTALE:
 		pr_err("toa_handover: this is of another boot, or older than handover_seconds: nothing is kept\n");
@@ -457,8 +460,10 @@ static ssize_t take_from_user(struct handover *h, const char __user *user, size_
 
 	for (done = 0; done < size && !h->err; done += n) {
 		n = min(size - done, sizeof(part));
-		if (copy_from_user(part, user + done, n))
-			return -EFAULT;
+		if (copy_from_user(part, user + done, n)) {
+			h->err = -EFAULT;
+			break;
+		}
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		for (i = 0; i < n && !h->err; i++)
@@ -507,11 +512,19 @@ static int handover_release(struct inode *inode, struct file *file)
 	return seq_release_private(inode, file);
 }
 
+/* From one end to the other: what is read again, from the middle on, is of another moment. */
+static ssize_t handover_read(struct file *file, char __user *user, size_t size, loff_t *pos)
+{
+	if (*pos && *pos != ((struct seq_file *)file->private_data)->read_pos)
+		return -ESPIPE;
+	return toa_seq_read(file, user, size, pos);
+}
+
 static const struct proc_ops handover_ops = {
 	.proc_open = handover_open,
-	.proc_read = toa_seq_read,
+	.proc_read = handover_read,
 	.proc_write = handover_write,
-	.proc_lseek = seq_lseek,
+	.proc_lseek = noop_llseek,
 	.proc_release = handover_release,
 };
 

@@ -72,10 +72,10 @@ no_handover:
 	toa_stats_exit();
 no_stats:
 	toa_hook_exit();
-	toa_waiting_exit();
 no_hook:
 	toa_proc_exit();
 no_proc:
+	toa_waiting_exit();
 	toa_table_exit();
 no_table:
 	toa_handshake_exit();
@@ -88,8 +88,8 @@ static void __exit toa_exit(void)
 	toa_handover_exit();
 	toa_stats_exit();
 	toa_hook_exit();
-	toa_waiting_exit();
 	toa_proc_exit();
+	toa_waiting_exit();
 	toa_table_exit();
 	toa_handshake_exit();
 	pr_info("TOA unloaded\n");

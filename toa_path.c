@@ -479,7 +479,7 @@ static __always_inline bool find(const struct sock *sk, struct toa_addrs *addrs)
 {
 	const bool waiting = toa_waiting_any();
 
-	smp_rmb();	/* pairs with smp_store_release() in end_work_fn() of toa_waiting.c */
+	smp_rmb();	/* pairs with smp_store_release() in end_locked() of toa_waiting.c */
 	return toa_table_find_inline(sk, addrs) ||
 	       (unlikely(waiting) && toa_waiting_adopt(sk) && toa_table_find(sk, addrs));
 }

@@ -182,7 +182,7 @@ static __always_inline bool toa_getname_begin(const struct sock *sk)
 {
 	bool kernel = (current->flags & (PF_KTHREAD | PF_IO_WORKER)) == PF_KTHREAD;
 
-	return (!kernel || toa_kernel_getname) && (toa_table_has(sk) || toa_waiting_any());
+	return (!kernel || toa_kernel_getname) && (toa_table_has(sk) || toa_waiting_may(sk));
 }
 
 /**

@@ -224,6 +224,7 @@ int __init toa_proc_init(void)
 void toa_proc_exit(void)
 {
 	/* All at once: each namespace would walk the whole table for its own. */
+	toa_waiting_purge(NULL);
 	toa_table_purge(NULL);
 	unregister_pernet_subsys(&net_ops);
 }

@@ -48,7 +48,7 @@ struct toa_waiting_table {
 /* NULL while nothing waits. It is freed when toa_synchronize() has waited for its readers. */
 struct toa_waiting_table *toa_waiting_table __read_mostly;
 
-static DEFINE_MUTEX(begin_lock);	/* of two, one begins to wait */
+static DEFINE_MUTEX(lifetime_lock);	/* around setting it */
 static DEFINE_RAW_SPINLOCK(lock);	/* protects the chains, and @count */
 
 /* Cookies are counted up, from nobody's choice. Each has a key of its own. */
@@ -91,7 +91,7 @@ static void entry_free(struct toa_entry *e)
  *
  * Context: process.
  * Return: it; or ERR_PTR(): -ENOMEM, -ENOSPC if the table has no room, or -ENOENT if its namespace
- * is gone, or has what it may have.
+ * is gone, or is a tenant's, who has what it may have.
  */
 struct toa_waiting *toa_waiting_new(u64 cookie, const struct toa_entry *content)
 {
@@ -111,7 +111,7 @@ struct toa_waiting *toa_waiting_new(u64 cookie, const struct toa_entry *content)
 	if (!e) {
 		toa_net_give(content->net, TOA_NET_ENTRIES);
 		kfree(w);
-		return ERR_PTR(-ENOSPC);
+		return ERR_PTR(room == TOA_NET_TENANT ? -ENOENT : -ENOSPC);
 	}
 	WRITE_ONCE(e->sk, NULL);
 	e->net = content->net;
@@ -151,7 +151,8 @@ void toa_waiting_free(struct toa_waiting *list)
 }
 
 static void end_work_fn(struct work_struct *work);
-static DECLARE_DELAYED_WORK(end_work, end_work_fn);
+static DECLARE_WORK(last_work, end_work_fn);		/* the last one has gone */
+static DECLARE_DELAYED_WORK(time_work, end_work_fn);	/* they have waited long enough */
 
 /* The caller holds the lock. */
 static struct toa_waiting *unlink_locked(struct toa_waiting_table *t,
@@ -192,7 +193,7 @@ static void take(struct toa_waiting_table *t, u64 cookie, const struct sock *sk)
 	if (w)
 		waiting_free(w);
 	if (last)
-		mod_delayed_work(system_wq, &end_work, 0);
+		schedule_work(&last_work);
 }
 
 /* The caller is in an RCU read section, and looks into the table of connections afterwards. */
@@ -255,6 +256,7 @@ void toa_waiting_drop(const struct sock *sk)
 int toa_waiting_add(struct toa_waiting *list, unsigned int count)
 {
 	const unsigned int size = roundup_pow_of_two(max(count, 2U));
+	const unsigned long patience = (unsigned long)READ_ONCE(toa_handover_seconds) * HZ;
 	struct toa_waiting_table *t;
 	struct toa_waiting *next;
 
@@ -263,14 +265,14 @@ int toa_waiting_add(struct toa_waiting *list, unsigned int count)
 	t = toa_fails() ? NULL : toa_kvzalloc(sizeof(*t) + (size_t)size * sizeof(t->head[0]));
 	if (!t)
 		return -ENOMEM;
-	mutex_lock(&begin_lock);
+	mutex_lock(&lifetime_lock);
 	if (toa_waiting_any()) {
-		mutex_unlock(&begin_lock);
+		mutex_unlock(&lifetime_lock);
 		toa_kvfree(t);
 		return -EBUSY;
 	}
 	t->shift = 64 - ilog2(size);
-	t->until = jiffies + (unsigned long)READ_ONCE(toa_handover_seconds) * HZ;
+	t->until = jiffies + patience;
 	for (; list; list = next) {
 		struct toa_waiting __rcu **chain = chain_of(t, key_of(list->cookie));
 
@@ -286,8 +288,8 @@ int toa_waiting_add(struct toa_waiting *list, unsigned int count)
 	}
 	/* Pairs with the address dependency of whoever reads it. */
 	smp_store_release(&toa_waiting_table, t);
-	schedule_delayed_work(&end_work, t->until - jiffies);
-	mutex_unlock(&begin_lock);
+	schedule_delayed_work(&time_work, patience);
+	mutex_unlock(&lifetime_lock);
 	return 0;
 }
 
@@ -365,17 +367,8 @@ void toa_waiting_purge(bool (*of)(u32 net))
 	}
 }
 
-/* None waits any more, or they have waited long enough. */
-static void end_work_fn(struct work_struct *work)
+static void end_locked(struct toa_waiting_table *t)
 {
-	struct toa_waiting_table *t = toa_waiting_table;	/* set to NULL only here */
-
-	if (!t)
-		return;
-	if (READ_ONCE(t->count) && time_before(jiffies, t->until)) {
-		schedule_delayed_work(&end_work, t->until - jiffies);
-		return;
-	}
 	toa_waiting_purge(NULL);
 	/* Who found no entry in the table, as the last one was still here, has left. */
 	toa_synchronize();
@@ -385,15 +378,32 @@ static void end_work_fn(struct work_struct *work)
 	toa_kvfree(t);
 }
 
+/* Maybe none waits any more, or they have waited long enough. */
+static void end_work_fn(struct work_struct *work)
+{
+	struct toa_waiting_table *t;
+
+	mutex_lock(&lifetime_lock);
+	t = toa_waiting_table;
+	/* The time may have been that of others, who went before it was over. */
+	if (t && READ_ONCE(t->count) && time_before(jiffies, t->until))
+		schedule_delayed_work(&time_work, t->until - jiffies);
+	else if (t)
+		end_locked(t);
+	mutex_unlock(&lifetime_lock);
+}
+
 /**
  * toa_waiting_exit() - none waits any more
  *
- * Context: process, when no hook is attached any more, and nobody adds to them.
+ * Context: process, when no hook is attached any more, no namespace is watched, and nobody adds to
+ * them.
  */
 void toa_waiting_exit(void)
 {
 	toa_waiting_purge(NULL);
-	cancel_delayed_work_sync(&end_work);
+	cancel_work_sync(&last_work);
+	cancel_delayed_work_sync(&time_work);
 	toa_kvfree(toa_waiting_table);
 	toa_waiting_table = NULL;
 }

@@ -44,6 +44,19 @@ static inline bool toa_waiting_any(void)
 
 struct toa_waiting *toa_waiting_new(u64 cookie, const struct toa_entry *content);
 void toa_waiting_free(struct toa_waiting *list);
+/**
+ * toa_waiting_may() - may an address wait for a socket?
+ * @sk: the socket
+ *
+ * Not if nobody has asked for its cookie: it is younger than the module, mostly.
+ *
+ * Context: any.
+ */
+static inline bool toa_waiting_may(const struct sock *sk)
+{
+	return toa_waiting_any() && toa_sock_cookie(sk);
+}
+
 int toa_waiting_add(struct toa_waiting *list, unsigned int count);
 bool toa_waiting_adopt(const struct sock *sk);
 void toa_waiting_drop(const struct sock *sk);
@@ -54,6 +67,11 @@ void toa_waiting_exit(void);
 #else
 
 static inline bool toa_waiting_any(void)
+{
+	return false;
+}
+
+static inline bool toa_waiting_may(const struct sock *sk)
 {
 	return false;
 }

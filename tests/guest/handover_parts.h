@@ -12,6 +12,7 @@ void wrong_frames(const void *arg);
 void one_twice(const void *arg);
 void stale(const void *arg);
 void no_room(const void *arg);
+void from_the_middle(const void *arg);
 void write_waits(const void *arg);
 void unloaded_waiting(const void *arg);
 

@@ -300,6 +300,25 @@ void write_waits(const void *arg)
 	check_num(toa_unload(), 0);
 }
 
+/* In the middle of a text begins another one, of another moment: it is read from one end on. */
+void from_the_middle(const void *arg)
+{
+	char part[100];
+	int fd;
+
+	(void)arg;
+	text_make("");
+	check_num(handover_write(good, strlen(good)), 0);
+	fd = open("/proc/net/toa_handover", O_RDONLY);
+	require(fd >= 0);
+	check_num(pread(fd, part, sizeof(part), 10), -1);
+	check_num(errno, ESPIPE);
+	lseek(fd, 20, SEEK_SET);
+	check_num(read(fd, part, sizeof(part)), sizeof(part));
+	check(!strncmp(part, "toa-handover", 12));
+	close(fd);
+}
+
 /* What waits when the module goes is gone, and nothing else is. */
 void unloaded_waiting(const void *arg)
 {

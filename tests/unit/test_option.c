@@ -225,6 +225,22 @@ static unsigned int option_of(int family, const char *addr, unsigned char *bytes
 	return len;
 }
 
+/* What another module says is looked at in the same way. */
+static int claimable(int family, const char *addr)
+{
+	struct toa_addrs addrs;
+
+	memset(&addrs, 0, sizeof(addrs));
+	if (family == AF_INET) {
+		addrs.have = TOA_HAVE_V4;
+		inet_pton(AF_INET, addr, &addrs.v4_addr);
+	} else {
+		addrs.have = TOA_HAVE_V6;
+		inet_pton(AF_INET6, addr, &addrs.v6_addr);
+	}
+	return toa_option_claimable(&addrs);
+}
+
 static void test_addresses(int family, const struct address_case *cases, unsigned int n)
 {
 	const char *v4, *v6;
@@ -239,8 +255,9 @@ static void test_addresses(int family, const struct address_case *cases, unsigne
 		v6 = family == AF_INET6 && !c->class ? c->addr : NULL;
 		len = option_of(family, c->addr, bytes);
 		expect(v4, 54321, v6, 54321, &expected);
-		report(gives(bytes, len, &expected, c->class ? 1 : 0), "%u: %s %s%s", bytes[0],
-		       c->addr, c->class ? "refused, " : "accepted", c->class ? c->class : "");
+		report(gives(bytes, len, &expected, c->class ? 1 : 0) &&
+		       claimable(family, c->addr) == !c->class, "%u: %s %s%s", bytes[0], c->addr,
+		       c->class ? "refused, " : "accepted", c->class ? c->class : "");
 	}
 }
 

@@ -31,16 +31,15 @@ way_back() {
 	return 1
 }
 
-# keep FILE: keeps a copy, for when that module is the loaded one, and somebody has replaced the file
+# keep FILE: keeps a copy of the loaded module's file, for when somebody has replaced it
 keep() {
 	case $1 in
 	"$KEPT"/*) return ;;
 	esac
-	keep_as=$KEPT/$(info srcversion "$1").ko${1##*.ko}
-	if ! cp "$1" "$KEPT/new" || ! mv "$KEPT/new" "$keep_as"; then
-		rm -f "$KEPT/new"
-		refuse "$keep_as cannot be written"
-	fi
+	keep_as=$KEPT/$(loaded_source).ko${1##*.ko}
+	cp "$1" "$KEPT/new.$$" && mv "$KEPT/new.$$" "$keep_as" && return
+	rm -f "$KEPT/new.$$"
+	return 1
 }
 
 # keep_only SOURCE...: the copies of others go
@@ -62,6 +61,10 @@ refuse() {
 
 # check_new FILE: may it be loaded here?
 check_new() {
+	case $1 in
+	*.ko | *.ko.*) ;;
+	*) refuse "$1 is no toa.ko" ;;
+	esac
 	[ -r "$1" ] || refuse "$1 cannot be read"
 	[ "$(info name "$1")" = toa ] || [ "$(basename "${1%.ko*}")" = toa ] || refuse "$1 is no toa.ko"
 	[ -n "$(info srcversion "$1")" ] || refuse "$1 is no kernel module, or modinfo is missing"
@@ -88,12 +91,19 @@ same_parameters() {
 		same_name=${same_file##*/}
 		same_value=
 		IFS= read -r same_value 2>/dev/null <"$same_file" || [ -n "$same_value" ] || [ -r "$same_file" ] || continue
+		case $same_value in
+		*,...)
+			echo "toactl: upgrade: $same_name is too long to be read back; nothing has been changed" >&2
+			return 1
+			;;
+		esac
 		if printf '%s\n' "$same_known" | grep -qxF "$same_name"; then
 			printf '%s=%s\n' "$same_name" "$same_value"
 			continue
 		fi
-		case $same_name in
-		trusted | segments | pick | both)
+		case $same_name=$same_value in
+		trusted= | segments=syn,ack,data | pick=first | both=N) ;;
+		trusted=* | segments=* | pick=* | both=*)
 			echo "toactl: upgrade: $1 does not know $same_name=$same_value; nothing has been changed" >&2
 			return 1
 			;;
@@ -114,10 +124,25 @@ load() {
 	)
 }
 
-# unload: rmmod; who is inside for a moment leaves soon
+# give_up TEXT: the same, of what was saved
+give_up() {
+	rm -f "$saved"
+	refuse "$@"
+}
+
+# save: what the loaded module knows
+save() {
+	[ -n "$saved" ] || return 0
+	cat "$HANDOVER" >"$saved" || give_up "$HANDOVER cannot be read, or $saved not be written"
+	count=$(handed_over "$saved")
+	[ -n "$count" ] || give_up "$HANDOVER ends too early"
+}
+
+# unload: saves, and unloads; who is inside for a moment leaves soon
 unload() {
-	unload_tries=50
-	while ! unload_error=$(rmmod toa 2>&1); do
+	unload_tries=20
+	while since=$(centiseconds) && save && ! unload_error=$(rmmod toa 2>&1); do
+		[ -e "$MODULE" ] || return 0
 		unload_tries=$((unload_tries - 1))
 		[ "$unload_tries" -gt 0 ] || return 1
 		sleep 0.1 2>/dev/null || sleep 1
@@ -149,7 +174,7 @@ hand_over() {
 go_back() {
 	echo "toactl: upgrade: $new_file cannot be loaded:" >&2
 	kernel_log | awk '/TOA: TOA unloaded/ { said = ""; next } /TOA: |[^a-z]toa: / { said = said $0 "\n" } END { printf "%s", said }' >&2
-	if ! load "$old_file" "$old_parameters"; then
+	if ! load "$old_file" "$old_parameters" && ! modprobe toa; then
 		echo "toactl: upgrade: nor can $old_file: toa is not loaded" >&2
 		exit 2
 	fi
@@ -160,16 +185,10 @@ go_back() {
 
 # replace: from here to there, connections are not marked
 replace() {
-	since=$(centiseconds)
-	if [ -n "$saved" ]; then
-		cat "$HANDOVER" >"$saved" || refuse "$HANDOVER cannot be read"
-		count=$(handed_over "$saved")
-		[ -n "$count" ] || refuse "$HANDOVER ends too early"
-	fi
 	if ! unload; then
 		echo "${unload_error:-rmmod failed}" >&2
-		check_waiting | report >&2
-		refuse "the module is in use"
+		(check_waiting | report) >&2
+		give_up "the module is in use"
 	fi
 	load "$new_file" "$new_parameters" || go_back
 	unmarked=$(($(centiseconds) - since))
@@ -195,7 +214,7 @@ do_upgrade() {
 	if [ -n "$upgrade_prepare" ]; then
 		[ -z "$new_file$upgrade_force" ] || bad_usage "upgrade: --prepare stands alone"
 		old_file=$(way_back) || refuse "no file of the loaded module is left to keep"
-		keep "$old_file"
+		keep "$old_file" || refuse "$KEPT cannot be written"
 		exit
 	fi
 
@@ -209,27 +228,29 @@ do_upgrade() {
 	new_parameters=$(same_parameters "$new_file") || exit 1
 	if [ -n "$old_file" ]; then
 		old_parameters=$(same_parameters "$old_file") || exit 1
-		keep "$old_file"
+		keep "$old_file" || refuse "$KEPT cannot be written"
 		old_file=$(way_back)
 	elif [ -z "$upgrade_force" ]; then
 		refuse "no file of the loaded module is left, so there is no way back; --force goes without"
 	fi
 	saved=$KEPT/handover count=0
+	# What nobody took, after an upgrade that failed.
+	[ ! -e "$saved" ] || mv "$saved" "$saved.old"
 	if [ ! -e "$HANDOVER" ]; then
 		saved=
 		[ -n "$upgrade_force" ] ||
 			refuse "$HANDOVER is not there (hooks by kprobes, or an old version), so live connections would lose their addresses; --force goes without"
 	fi
-	keep "$new_file"
 	old_version=$(file_text "$MODULE/version")
 	old_source=$(loaded_source)
 	umask 077
 	# Sockets get their cookies: the next time it is quicker.
 	[ -z "$saved" ] || cat "$HANDOVER" >/dev/null || refuse "$HANDOVER cannot be read"
-	trap '' HUP INT PIPE TERM
+	trap '' HUP INT QUIT PIPE TERM TSTP
 	replace
 	hand_over
 	handed=$?
+	keep "$new_file" || echo "toactl: upgrade: $KEPT cannot be written: keep $new_file, for the way back" >&2
 	keep_only "$old_source" "$(loaded_source)"
 	echo "toa $old_version is replaced by $(file_text "$MODULE/version"), from $new_file"
 	if [ -n "$saved" ]; then
