@@ -469,5 +469,5 @@ int main(int argc, char **argv)
 	test_add(by_toactl, "TOACTL", "by toactl");
 	test_add(by_toactl, "TOACTL_BACK", "by toactl, and back");
 	test_add(unloaded_waiting, NULL, "unloaded while some wait");
-	return toa_main(__FILE__, "both=1", argc, argv);
+	return toa_main("handover", "both=1", argc, argv);
 }

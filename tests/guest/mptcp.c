@@ -4,6 +4,7 @@
  * connection's socket shows the client of its first subflow.
  */
 #include "client.h"
+#include "handover.h"
 #include "mod.h"
 
 #include <arpa/inet.h>
@@ -156,6 +157,30 @@ static void cell(const void *arg)
 	reset(fd);
 	check(table_empties());
 	check(stats_balanced());
+}
+
+/* Over an upgrade of the module. */
+static void handed_over(const void *arg)
+{
+	const enum kind kind = *(const enum kind *)arg;
+	struct server s;
+	struct conn c;
+	int fd;
+
+	handover_needed();
+	mptcp_open(&s, kind);
+	if (!serves_mptcp())
+		test_skip("kernels before 6.1 show the balancer");
+	mptcp_connect(&s, &c, HAS_NONE, HAS_V4);
+	fd = server_accepted(&s);
+	check(is_mptcp(fd));
+	handover_upgrade("");
+	/* The subflow's, too. */
+	check_num(handover_left(), 2);
+	check_str(peer_of(fd), expected(&s, &c, HAS_V4));
+	check_str(peername_of(fd), expected(&s, &c, HAS_V4));
+	reset(fd);
+	check_num(handover_left_at_last(0), 0);
 }
 
 /* Whose word counts: the balancer wrote what is expected, its client the other. */
@@ -414,5 +439,6 @@ int main(int argc, char **argv)
 			 cells[i].in_ack ? "ACK" : "SYN", carried_name[cells[i].carried],
 			 kind_name[cells[i].kind]);
 	test_add_kinds(disconnects, "connect(AF_UNSPEC)");
+	test_add_kinds(handed_over, "handed over");
 	return toa_main("mptcp", "both=1", argc, argv);
 }
