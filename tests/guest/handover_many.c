@@ -228,8 +228,8 @@ void by_toactl(const void *arg)
 		test_skip("no command in %s", (const char *)arg);
 	require(all && setrlimit(RLIMIT_NOFILE, &files) == 0);
 	handover_fresh();
-	server_open_at(&s, INET, 100, 8080);
-	server_open_at(&traffic.s, INET, 100, 8081);
+	server_open_at(&s, INET, 100, 9080);
+	server_open_at(&traffic.s, INET, 100, 9081);
 	traffic.count = 0;
 	traffic.stop = 0;
 	for (i = 0; i < many; i++)
