@@ -365,15 +365,15 @@ static int take_head(struct handover *h)
 static int take_end(struct handover *h)
 {
 	char text[TEXT_SIZE];
-	int err;
+	int added;
 
 	end_print(text, h->lines - 1);
 	if (strcmp(h->text, text))
 		return -EINVAL;
-	err = toa_waiting_add(h->list, h->taken);
-	if (err)
-		return err;
-	pr_info("addresses of %u connections are handed over\n", h->taken);
+	added = toa_waiting_add(h->list, h->taken);
+	if (added < 0)
+		return added;
+	pr_info("addresses of %d connections are handed over\n", added);
 	h->list = NULL;
 	h->done = true;
 	return 0;
@@ -388,9 +388,8 @@ static int take_line(struct handover *h)
 	if (line_scan(h->text, &line) || line_read(&line, &entry))
 		return -EINVAL;
 	w = toa_waiting_new(be64_to_cpu(line.cookie), &entry);
-	/* Its namespace is gone, or a tenant's that has its share: no mistake of the text. */
 	if (IS_ERR(w))
-		return PTR_ERR(w) == -ENOENT ? 0 : PTR_ERR(w);
+		return PTR_ERR(w);
 	if (h->list)
 		RCU_INIT_POINTER(h->last->next, w);
 	else

@@ -132,6 +132,26 @@ bool toa_net_ending(u32 net)
 	return ending;
 }
 
+/**
+ * toa_net_gone() - has a namespace ended, or does it end now?
+ * @net: its toa_net_id()
+ *
+ * Context: any.
+ */
+bool toa_net_gone(u32 net)
+{
+	const struct net_counts *n;
+	bool gone;
+
+	if (net == toa_net_id(&init_net))
+		return false;
+	rcu_read_lock();
+	n = find(net);
+	gone = !n || READ_ONCE(n->ending);
+	rcu_read_unlock();
+	return gone;
+}
+
 /* The tenant with a number, for one more namespace; made if it is new. NULL: memory is short. */
 static struct tenant *tenant_get(unsigned long number)
 {

@@ -27,6 +27,7 @@ enum toa_net_room {
 enum toa_net_room toa_net_count(u32 net, enum toa_net_count what);
 void toa_net_uncount(u32 net, enum toa_net_count what);
 bool toa_net_ending(u32 net);
+bool toa_net_gone(u32 net);
 int toa_net_begin(u32 net, unsigned long tenant);
 void toa_net_end_begin(u32 net, bool left[TOA_NET_COUNTS]);
 void toa_net_end(u32 net);

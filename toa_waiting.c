@@ -90,36 +90,29 @@ static void entry_free(struct toa_entry *e)
  * @content: what is known of the connection: namespace, when it began, tuple and addresses
  *
  * Context: process.
- * Return: it; or ERR_PTR(): -ENOMEM, -ENOSPC if the table has no room, or -ENOENT if its namespace
- * is gone, or is a tenant's, who has what it may have.
+ * Return: it; or ERR_PTR(): -ENOMEM, or -ENOSPC if the table has no room.
  */
 struct toa_waiting *toa_waiting_new(u64 cookie, const struct toa_entry *content)
 {
-	enum toa_net_room room;
 	struct toa_waiting *w;
 	struct toa_entry *e;
 
 	w = toa_fails() ? NULL : kmalloc(sizeof(*w), GFP_KERNEL);
 	if (!w)
 		return ERR_PTR(-ENOMEM);
-	room = toa_net_take(content->net, TOA_NET_ENTRIES);
-	if (room < TOA_NET_TENANT) {
-		kfree(w);
-		return ERR_PTR(-ENOENT);
-	}
-	e = toa_entry_new(room);
+	e = toa_entry_new(TOA_NET_HOST);
 	if (!e) {
-		toa_net_give(content->net, TOA_NET_ENTRIES);
 		kfree(w);
-		return ERR_PTR(room == TOA_NET_TENANT ? -ENOENT : -ENOSPC);
+		return ERR_PTR(-ENOSPC);
 	}
 	WRITE_ONCE(e->sk, NULL);
-	e->net = content->net;
+	e->net = toa_net_id(&init_net);
 	e->born = content->born;
 	e->tuple = content->tuple;
 	e->addrs = content->addrs;
 	toa_entry_made(e);
 	w->cookie = cookie;
+	w->net = content->net;
 	w->entry = e;
 	RCU_INIT_POINTER(w->next, NULL);
 	return w;
@@ -211,7 +204,7 @@ static bool take_of(const struct sock *sk, bool adopt)
 	const u64 cookie = toa_sock_cookie(sk);
 	struct toa_waiting_table *t;
 
-	/* Nobody has asked for its cookie: it is younger than the module. */
+	/* Nobody has asked for its cookie, no module either. */
 	if (!cookie)
 		return false;
 	rcu_read_lock();
@@ -245,13 +238,30 @@ void toa_waiting_drop(const struct sock *sk)
 	take_of(sk, false);
 }
 
+/* Of two with one cookie the first counts; its namespace must be there, and have room for it. */
+static bool add(struct toa_waiting_table *t, struct toa_waiting *w)
+{
+	struct toa_waiting __rcu **chain = chain_of(t, key_of(w->cookie));
+
+	if (find(t, w->cookie) || toa_net_take(w->net, TOA_NET_ENTRIES) < TOA_NET_TENANT)
+		return false;
+	w->entry->net = w->net;
+	RCU_INIT_POINTER(w->next, rcu_dereference_raw(*chain));
+	RCU_INIT_POINTER(*chain, w);
+	t->count++;
+	return true;
+}
+
 /**
  * toa_waiting_add() - these begin to wait
  * @list:  linked by @next; of those with one cookie the first counts
  * @count: how many they are
  *
+ * Those whose namespace is gone, or a tenant's who has what it may have, are left out.
+ *
  * Context: process.
- * Return: 0; or -EBUSY if others wait already, or -ENOMEM: then the list is still the caller's.
+ * Return: how many now wait; or -EBUSY if others do already, or -ENOMEM: then the list is still the
+ * caller's.
  */
 int toa_waiting_add(struct toa_waiting *list, unsigned int count)
 {
@@ -259,6 +269,7 @@ int toa_waiting_add(struct toa_waiting *list, unsigned int count)
 	const unsigned long patience = (unsigned long)READ_ONCE(toa_handover_seconds) * HZ;
 	struct toa_waiting_table *t;
 	struct toa_waiting *next;
+	int added;
 
 	if (!count)
 		return 0;
@@ -274,23 +285,23 @@ int toa_waiting_add(struct toa_waiting *list, unsigned int count)
 	t->shift = 64 - ilog2(size);
 	t->until = jiffies + patience;
 	for (; list; list = next) {
-		struct toa_waiting __rcu **chain = chain_of(t, key_of(list->cookie));
-
 		next = rcu_dereference_raw(list->next);
-		if (find(t, list->cookie)) {
+		if (!add(t, list))
 			waiting_free(list);
-			continue;
-		}
-		RCU_INIT_POINTER(list->next, rcu_dereference_raw(*chain));
-		RCU_INIT_POINTER(*chain, list);
-		t->count++;
 		cond_resched();
 	}
-	/* Pairs with the address dependency of whoever reads it. */
-	smp_store_release(&toa_waiting_table, t);
-	schedule_delayed_work(&time_work, patience);
+	added = t->count;
+	if (added) {
+		/* Pairs with the address dependency of whoever reads it. */
+		smp_store_release(&toa_waiting_table, t);
+		schedule_delayed_work(&time_work, patience);
+		/* Whose end has looked for them before they could be found. */
+		toa_waiting_purge(toa_net_gone);
+	} else {
+		toa_kvfree(t);
+	}
 	mutex_unlock(&lifetime_lock);
-	return 0;
+	return added;
 }
 
 /* Of one key's chain, the first behind another key. The caller holds the lock. */

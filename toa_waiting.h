@@ -17,12 +17,14 @@
  * @next:   of a chain, or of the list that toa_waiting_add() is given
  * @rcu:    to free it
  * @cookie: its socket's, by which it is found: a number that no other socket of the host ever gets
- * @entry:  counted like those in the table, and ready to be put there
+ * @net:    toa_net_id() of its namespace
+ * @entry:  counted like those in the table, and ready to be put there; the host's until it waits
  */
 struct toa_waiting {
 	struct toa_waiting __rcu *next;
 	struct rcu_head rcu;
 	u64 cookie;
+	u32 net;
 	struct toa_entry *entry;
 };
 
@@ -42,13 +44,11 @@ static inline bool toa_waiting_any(void)
 	return READ_ONCE(toa_waiting_table);
 }
 
-struct toa_waiting *toa_waiting_new(u64 cookie, const struct toa_entry *content);
-void toa_waiting_free(struct toa_waiting *list);
 /**
  * toa_waiting_may() - may an address wait for a socket?
  * @sk: the socket
  *
- * Not if nobody has asked for its cookie: it is younger than the module, mostly.
+ * Not if nobody has asked for its cookie.
  *
  * Context: any.
  */
@@ -57,6 +57,8 @@ static inline bool toa_waiting_may(const struct sock *sk)
 	return toa_waiting_any() && toa_sock_cookie(sk);
 }
 
+struct toa_waiting *toa_waiting_new(u64 cookie, const struct toa_entry *content);
+void toa_waiting_free(struct toa_waiting *list);
 int toa_waiting_add(struct toa_waiting *list, unsigned int count);
 bool toa_waiting_adopt(const struct sock *sk);
 void toa_waiting_drop(const struct sock *sk);

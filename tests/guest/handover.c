@@ -377,6 +377,44 @@ static void namespace_ends(const void *arg)
 	free(text);
 }
 
+/* It ends while a text about it is being written: until the last line, nobody finds the others. */
+static void ends_meanwhile(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	struct ns ns;
+	char *text, *end;
+	int fd, file;
+
+	(void)arg;
+	handover_fresh();
+	ns_new(&ns);
+	ns_enter(&ns);
+	server_open(&s, INET, 5);
+	ns_leave();
+	server_conn(&s, &c);
+	c.dev = &ns.dev;
+	require(conn_open(&c, NULL, carrying(HAS_V4)));
+	fd = server_accepted(&s);
+	text = handover_read();
+	check_num(handover_count(text), 1);
+	require(toa_unload() == 0);
+	reset(fd);
+	reset(s.fd);
+	handover_load("");
+	end = strstr(text, "end ");
+	file = open("/proc/net/toa_handover", O_WRONLY);
+	require(file >= 0 && end);
+	check_num(write(file, text, end - text), end - text);
+	ns_free(&ns);
+	/* It ends soon. If it does not, it ends behind the last line, as in the test before. */
+	sleep(1);
+	check_num(write(file, end, strlen(end)), strlen(end));
+	close(file);
+	check_num(handover_left_at_last(0), 0);
+	free(text);
+}
+
 /*
  * Whoever may not
  */
@@ -450,6 +488,7 @@ int main(int argc, char **argv)
 	test_add(time_ends, NULL, "time ends");
 	test_add(namespaces, NULL, "namespaces");
 	test_add(namespace_ends, NULL, "a namespace ends");
+	test_add(ends_meanwhile, NULL, "a namespace ends meanwhile");
 	test_add(mode, NULL, "mode");
 	test_add(not_for, NULL, "not for users");
 	test_add(not_for, "", "not for uid 0 without CAP_NET_ADMIN");
