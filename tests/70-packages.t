@@ -205,6 +205,9 @@ END
 for script in packaging/debian/toa-dkms.prerm packaging/toa.spec; do
 	run "$script keeps the loaded module: the way back of toactl upgrade" grep -q "toactl upgrade --prepare" "$script"
 done
+for script in packaging/debian/toa-dkms.postinst packaging/toa.spec; do
+	run "$script upgrades the loaded module, unless it shall not" grep -q "/etc/toa-no-auto-upgrade" "$script"
+done
 run "a guest loads it at boot, through modules-load.d" scripts/vm --module none \
 	--payload "$guest:out" --cmd "sh /toa/out/boot" 6.1
 finish

@@ -31,6 +31,14 @@ way_back() {
 	return 1
 }
 
+# before_this: the copy of the module that was loaded before this one
+before_this() {
+	for before in "$KEPT"/*.ko*; do
+		[ -e "$before" ] && ! is_loaded_one "$before" && echo "$before" && return
+	done
+	return 1
+}
+
 # keep FILE: keeps a copy of the loaded module's file, for when somebody has replaced it
 keep() {
 	case $1 in
@@ -195,11 +203,12 @@ replace() {
 }
 
 do_upgrade() {
-	upgrade_force='' upgrade_prepare='' new_file=''
+	upgrade_force='' upgrade_prepare='' upgrade_back='' new_file=''
 	for upgrade_word; do
 		case $upgrade_word in
 		--force) upgrade_force=1 ;;
 		--prepare) upgrade_prepare=1 ;;
+		--back) upgrade_back=1 ;;
 		-*) bad_usage "upgrade: $upgrade_word is not known" ;;
 		*)
 			[ -z "$new_file" ] || bad_usage "upgrade: one file at a time"
@@ -210,6 +219,7 @@ do_upgrade() {
 	[ -e "$MODULE" ] || refuse "toa is not loaded: modprobe toa"
 	is_ours || refuse "a module named toa is loaded, but it is another TOA module"
 	[ "$(id -u)" -eq 0 ] || refuse "only root can do that"
+	[ -z "$upgrade_back" ] || [ -z "$new_file$upgrade_prepare" ] || bad_usage "upgrade: --back takes no file"
 	mkdir -p "$KEPT" || refuse "$KEPT cannot be made"
 	if [ -n "$upgrade_prepare" ]; then
 		[ -z "$new_file$upgrade_force" ] || bad_usage "upgrade: --prepare stands alone"
@@ -221,10 +231,18 @@ do_upgrade() {
 	# Of two at once, one.
 	exec 9>"$KEPT/lock"
 	! command -v flock >/dev/null 2>&1 || flock -n 9 || refuse "another upgrade is under way"
+	if [ -n "$upgrade_back" ]; then
+		new_file=$(before_this) || refuse "no module was loaded before this one since the last boot"
+	fi
 	[ -n "$new_file" ] || new_file=$(chosen)
 	[ -n "$new_file" ] || refuse "no toa.ko is installed for $(kernel_release): name a file"
 	old_file=$(way_back)
 	check_new "$new_file"
+	old_version=$(file_text "$MODULE/version")
+	if is_loaded_one "$new_file" && [ "$(info version "$new_file")" = "$old_version" ] && [ -z "$upgrade_force" ]; then
+		echo "toa $old_version of $new_file is loaded already: nothing to do; --force loads it again"
+		exit
+	fi
 	new_parameters=$(same_parameters "$new_file") || exit 1
 	if [ -n "$old_file" ]; then
 		old_parameters=$(same_parameters "$old_file") || exit 1
@@ -241,7 +259,6 @@ do_upgrade() {
 		[ -n "$upgrade_force" ] ||
 			refuse "$HANDOVER is not there (hooks by kprobes, or an old version), so live connections would lose their addresses; --force goes without"
 	fi
-	old_version=$(file_text "$MODULE/version")
 	old_source=$(loaded_source)
 	umask 077
 	# Sockets get their cookies: the next time it is quicker.
