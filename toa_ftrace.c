@@ -280,7 +280,8 @@ static void __no_kmsan_checks on_child_v4(unsigned long ip, unsigned long parent
 {
 	if (from_wrapper(regs, parent))
 		return;
-	if (toa_child_wanted((const struct sk_buff *)toa_ftrace_arg(regs, 1),
+	if (toa_child_wanted((const struct sock *)toa_ftrace_arg(regs, 0),
+			     (const struct sk_buff *)toa_ftrace_arg(regs, 1),
 			     (const struct request_sock *)toa_ftrace_arg(regs, 2)))
 		toa_ftrace_redirect(regs, SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v4 :
 							       (unsigned long)wrap_child_6_v4);
@@ -291,7 +292,8 @@ static void __no_kmsan_checks on_child_v6(unsigned long ip, unsigned long parent
 {
 	if (from_wrapper(regs, parent))
 		return;
-	if (toa_child_wanted_v6((const struct sk_buff *)toa_ftrace_arg(regs, 1),
+	if (toa_child_wanted_v6((const struct sock *)toa_ftrace_arg(regs, 0),
+				(const struct sk_buff *)toa_ftrace_arg(regs, 1),
 				(const struct request_sock *)toa_ftrace_arg(regs, 2)))
 		toa_ftrace_redirect(regs, SYN_RECV_SOCK_IS_7 ? (unsigned long)wrap_child_7_v6 :
 							       (unsigned long)wrap_child_6_v6);
@@ -419,7 +421,7 @@ void toa_ftrace_detach(enum toa_hook hook)
 /**
  * toa_ftrace_drain() - wait until nobody runs in a wrapper
  *
- * Called when all callbacks are detached.
+ * Called when no callback is attached that redirects.
  *
  * Context: process, sleeps until the calls under way return.
  */

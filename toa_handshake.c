@@ -2,7 +2,7 @@
 /*
  * Addresses seen before the segment that completes a handshake, most in its SYN, kept until then.
  *
- * The memory is fixed: sets of slots, allocated at load. A keyed hash, which nobody outside can
+ * The memory is fixed: sets of slots, made when the first one is needed. A keyed hash, which nobody outside can
  * aim, says to which set a handshake belongs; each set has a lock, on cache lines of its own. When
  * all slots of a set are in use, the one that was filled first is taken again, so that a flood of
  * SYNs costs no memory, and an honest handshake has as long as the flood needs to fill its set.
@@ -22,6 +22,7 @@
 
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
@@ -60,6 +61,8 @@ static struct set *sets __read_mostly;
 static unsigned int set_count __read_mostly;
 static unsigned int set_slots __read_mostly;	/* of each set: fewer if syn_slots is smaller */
 static u64 hash_key[6] __read_mostly;
+
+bool toa_handshake_made __read_mostly;
 
 /* How many handshakes are kept whose initial sequence numbers end alike. */
 atomic_t toa_handshake_kept[TOA_HANDSHAKE_ENDINGS] ____cacheline_aligned_in_smp;
@@ -219,19 +222,23 @@ static int make_room_locked(struct set *set, u32 net, enum toa_stat *loss)
  * @flow:  the handshake
  * @addrs: its addresses
  *
- * Replaces what is kept for the same handshake. There must be slots: see toa_syn_slots.
+ * Replaces what is kept for the same handshake. Nothing is kept unless toa_handshake_ready().
  *
  * Context: any; takes a set's lock.
  * Return: true if this or another handshake was forgotten that may still be under way.
  */
 bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs)
 {
-	const u64 hash = hash_of(flow);
 	enum toa_stat loss = TOA_STAT_COUNT;	/* none */
-	struct set *set = set_of(hash);
+	u64 hash;
+	struct set *set;
 	unsigned long flags;
 	int i;
 
+	if (unlikely(!toa_handshake_ready()))
+		return false;
+	hash = hash_of(flow);
+	set = set_of(hash);
 	raw_spin_lock_irqsave(&set->lock, flags);
 	i = find_locked(set, tag_of(hash), flow);
 	if (i < 0) {
@@ -270,12 +277,16 @@ static bool is_old(const struct slot *slot)
  */
 bool toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs, bool forget)
 {
-	const u64 hash = hash_of(flow);
-	struct set *set = set_of(hash);
+	struct set *set;
 	unsigned long flags;
 	bool found;
+	u64 hash;
 	int i;
 
+	if (unlikely(!toa_handshake_ready()))
+		return false;
+	hash = hash_of(flow);
+	set = set_of(hash);
 	raw_spin_lock_irqsave(&set->lock, flags);
 	i = find_locked(set, tag_of(hash), flow);
 	/* The sweep may be late. */
@@ -318,7 +329,7 @@ static void forget(bool (*of)(u32 net), unsigned int from, unsigned int to)
  */
 void toa_handshake_purge(bool (*of)(u32 net))
 {
-	if (sets)
+	if (toa_handshake_ready())
 		forget(of, 0, set_count);
 }
 
@@ -332,7 +343,7 @@ void toa_handshake_purge(bool (*of)(u32 net))
  */
 void toa_handshake_sweep(void)
 {
-	if (sets)
+	if (toa_handshake_ready())
 		forget(NULL, 0, set_count);
 }
 
@@ -360,34 +371,52 @@ static unsigned int __init usual_slots(void)
 }
 
 /**
- * toa_handshake_init() - allocate the slots, as many as the parameter syn_slots says
+ * toa_handshake_init() - decide how many slots there will be: the parameter syn_slots
  *
  * Context: process.
- * Return: 0 or -ENOMEM.
  */
-int __init toa_handshake_init(void)
+void __init toa_handshake_init(void)
+{
+	if (toa_syn_slots == TOA_SYN_SLOTS_USUAL)
+		toa_syn_slots = usual_slots();
+}
+
+static int make_slots(void)
 {
 	unsigned int i;
 
-	if (toa_syn_slots == TOA_SYN_SLOTS_USUAL)
-		toa_syn_slots = usual_slots();
-	if (!toa_syn_slots)
-		return 0;
 	set_count = DIV_ROUND_UP(toa_syn_slots, SET_SLOTS);
 	set_slots = min_t(unsigned int, toa_syn_slots, SET_SLOTS);
 	sets = toa_fails() ? NULL : vzalloc(sizeof(*sets) * set_count);
-	if (!sets) {
-		pr_err("no memory for %u handshake slots: lower the parameter syn_slots\n",
-		       toa_syn_slots);
+	if (!sets)
 		return -ENOMEM;
-	}
 	get_random_bytes(hash_key, sizeof(hash_key));
 	for (i = 0; i < ARRAY_SIZE(hash_key); i++)
 		hash_key[i] |= 1;
 	for (i = 0; i < set_count; i++)
 		raw_spin_lock_init(&sets[i].lock);
+	/* Pairs with smp_rmb() in toa_handshake_ready(). */
+	smp_store_release(&toa_handshake_made, true);
 	schedule_delayed_work(&sweep, SWEEP_SECONDS * HZ);
 	return 0;
+}
+
+/**
+ * toa_handshake_make() - make the slots, if there are none yet and the parameter syn_slots wants any
+ *
+ * Context: process, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int toa_handshake_make(void)
+{
+	static DEFINE_MUTEX(make_lock);
+	int err = 0;
+
+	mutex_lock(&make_lock);
+	if (toa_syn_slots && !toa_handshake_made)
+		err = make_slots();
+	mutex_unlock(&make_lock);
+	return err;
 }
 
 /**
@@ -399,5 +428,4 @@ void toa_handshake_exit(void)
 {
 	cancel_delayed_work_sync(&sweep);
 	vfree(sets);
-	sets = NULL;
 }

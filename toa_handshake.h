@@ -52,7 +52,25 @@ static inline bool toa_handshake_misses(u32 isn)
 	return atomic_read(toa_handshake_count(isn)) == 0;
 }
 
-int toa_handshake_init(void);
+/* See toa_handshake_ready(). */
+extern bool toa_handshake_made;
+
+/**
+ * toa_handshake_ready() - are there slots?
+ *
+ * Context: any.
+ * Return: false if none was needed so far, or the parameter syn_slots is 0.
+ */
+static inline bool toa_handshake_ready(void)
+{
+	bool made = READ_ONCE(toa_handshake_made);
+
+	smp_rmb();	/* pairs with smp_store_release() in make_slots() */
+	return made;
+}
+
+void toa_handshake_init(void);
+int toa_handshake_make(void);
 void toa_handshake_exit(void);
 bool toa_handshake_put(const struct toa_flow *flow, const struct toa_addrs *addrs);
 bool toa_handshake_find(const struct toa_flow *flow, struct toa_addrs *addrs, bool forget);

@@ -9,6 +9,7 @@
 #include "toa_compat.h"
 #include "toa_fault.h"
 #include "toa_ftrace.h"
+#include "toa_handshake.h"
 #include "toa_kprobe.h"
 #include "toa_param.h"
 #include "toa_path.h"
@@ -105,6 +106,11 @@ static void explain(enum toa_hook hook, int err)
 	}
 }
 
+static bool is_syn(enum toa_hook hook)
+{
+	return hook == TOA_HOOK_SYN || hook == TOA_HOOK_SYN_V4 || hook == TOA_HOOK_SYN_V6;
+}
+
 static int attach_best(enum toa_hook hook)
 {
 	int err;
@@ -118,6 +124,18 @@ static int attach_best(enum toa_hook hook)
 	if (err != -EOPNOTSUPP && err != -ENOENT)
 		refused[hook] = err;
 	return attach(hook, KPROBE);
+}
+
+/* A hook whose function this kernel may lack is then not attached, and that is no error. */
+static int attach_if_there(enum toa_hook hook)
+{
+	int err = attach_best(hook);
+
+	if (err == -ENOENT && (is_ipv6(hook) || is_optional(hook)))
+		return 0;
+	if (err)
+		explain(hook, err);
+	return err;
 }
 
 static void __init report_refused(void)
@@ -140,15 +158,68 @@ static void detach(enum toa_hook hook)
 }
 
 /*
+ * Hooks that come and go with a parameter.
+ */
+
+/* Protects @running and these hooks: a parameter may be set while the module comes or goes. */
+static DEFINE_MUTEX(param_lock);
+static bool running;			/* all hooks are attached that no parameter asks for */
+
+/*
+ * tcp_conn_request() is called for every SYN: its hook is attached while the parameter segments=
+ * names the SYN, and there are slots to keep what it says.
+ */
+
+static void syn_detach(void)
+{
+	enum toa_hook hook;
+
+	for (hook = 0; hook < TOA_HOOK_COUNT; hook++)
+		if (is_syn(hook))
+			detach(hook);
+}
+
+static int syn_attach(void)
+{
+	enum toa_hook hook;
+	int err = toa_handshake_make();
+
+	if (err)
+		pr_err("no memory for %u handshake slots: lower the parameter syn_slots\n",
+		       toa_syn_slots);
+	for (hook = 0; hook < TOA_HOOK_COUNT && !err; hook++)
+		if (is_syn(hook) && !attached[hook] && !is_replaced(hook))
+			err = attach_if_there(hook);
+	if (err)
+		syn_detach();
+	return err;
+}
+
+static int syn_update(void)
+{
+	if (toa_syn_slots && READ_ONCE(toa_segments) & TOA_SEGMENT_BIT(TOA_SEGMENT_SYN))
+		return syn_attach();
+	syn_detach();
+	return 0;
+}
+
+static int segments_changed(void)
+{
+	int err = 0;
+
+	mutex_lock(&param_lock);
+	if (running)
+		err = syn_update();
+	mutex_unlock(&param_lock);
+	return err;
+}
+
+/*
  * tcp_rcv_established() is called for every segment, and of interest to few balancers' users: its
  * hook is attached while the parameter late= is set.
  */
 
 static bool late;
-
-/* Protects @running and the hook: a parameter may be set while the module comes or goes. */
-static DEFINE_MUTEX(late_lock);
-static bool running;			/* all other hooks are attached */
 
 static int late_update(void)
 {
@@ -174,12 +245,12 @@ static int set_late(const char *val, const struct kernel_param *kp)
 		pr_err("late=1: this kernel does not count what is acknowledged (Linux does since 4.1)\n");
 		err = -EOPNOTSUPP;
 	}
-	mutex_lock(&late_lock);
+	mutex_lock(&param_lock);
 	if (!err && running)
 		err = late_update();
 	if (err)
 		late = before;
-	mutex_unlock(&late_lock);
+	mutex_unlock(&param_lock);
 	return err;
 }
 
@@ -193,23 +264,25 @@ module_param_cb(late, &late_ops, &late, 0644);
 __MODULE_PARM_TYPE(late, "bool");
 MODULE_PARM_DESC(late, "Believe an option behind the handshake too, if the connection has none yet and nothing that the server sent has been acknowledged (0 or 1, default 0)");
 
-static int late_begin(void)
+static int params_begin(void)
 {
 	int err;
 
-	mutex_lock(&late_lock);
-	err = late_update();
+	mutex_lock(&param_lock);
+	err = syn_update();
+	if (!err)
+		err = late_update();
 	running = !err;
-	mutex_unlock(&late_lock);
+	mutex_unlock(&param_lock);
 	return err;
 }
 
-/* Afterwards setting the parameter attaches nothing. */
-static void late_end(void)
+/* Afterwards setting a parameter attaches nothing. */
+static void params_end(void)
 {
-	mutex_lock(&late_lock);
+	mutex_lock(&param_lock);
 	running = false;
-	mutex_unlock(&late_lock);
+	mutex_unlock(&param_lock);
 }
 
 /*
@@ -225,12 +298,15 @@ static void requests_work_fn(struct work_struct *work)
 	static int told;
 	int err = 0;
 
-	if (!toa_path_wants_requests()) {
+	/* What an ACK says must be kept, too, where SYNs are not looked at. */
+	if (toa_path_wants_slots())
+		err = toa_handshake_make();
+	if (!err && !toa_path_wants_requests()) {
 		detach(TOA_HOOK_REQUEST);
 		told = 0;
 		return;
 	}
-	if (!attached[TOA_HOOK_REQUEST])
+	if (!err && !attached[TOA_HOOK_REQUEST])
 		err = attach_best(TOA_HOOK_REQUEST);
 	/* Not each minute anew. */
 	if (err && err != told)
@@ -241,7 +317,7 @@ static void requests_work_fn(struct work_struct *work)
 }
 
 /* Any context; of no consequence while the work waits for its next check. */
-static void want_requests(void)
+static void want_more(void)
 {
 	schedule_delayed_work(&requests_work, 0);
 }
@@ -254,12 +330,12 @@ static void want_requests(void)
  */
 void toa_hook_catch_up(void)
 {
-	mutex_lock(&late_lock);
+	mutex_lock(&param_lock);
 	if (running) {
 		cancel_delayed_work_sync(&requests_work);
 		requests_work_fn(&requests_work.work);
 	}
-	mutex_unlock(&late_lock);
+	mutex_unlock(&param_lock);
 }
 #endif
 
@@ -307,7 +383,6 @@ const char *toa_hook_mechanism(void)
 int __init toa_hook_init(void)
 {
 	unsigned long mptcp;
-	bool ipv6 = true;
 	enum toa_hook hook;
 	int err;
 
@@ -316,7 +391,7 @@ int __init toa_hook_init(void)
 		pr_err("hook=%s: must be auto, ftrace or kprobe\n", mode);
 		return -EINVAL;
 	}
-	err = toa_path_init(want_requests);
+	err = toa_path_init(want_more);
 	/*
 	 * Before 6.1, where there is no such function, an MPTCP socket gets its addresses after the
 	 * hook, which in 5.10 has other arguments.
@@ -328,28 +403,21 @@ int __init toa_hook_init(void)
 		return err;
 	}
 	for (hook = 0; hook < TOA_HOOK_COUNT; hook++) {
-		if (is_replaced(hook) || hook == TOA_HOOK_REQUEST || hook == TOA_HOOK_LATE ||
+		if (is_syn(hook) || hook == TOA_HOOK_REQUEST || hook == TOA_HOOK_LATE ||
 		    (is_mptcp(hook) && !mptcp))
 			continue;
-		err = attach_best(hook);
-		if (err == -ENOENT && is_ipv6(hook)) {
-			ipv6 = false;
-			continue;
-		}
-		if (err == -ENOENT && is_optional(hook))
-			continue;
-		if (err) {
-			explain(hook, err);
+		err = attach_if_there(hook);
+		if (err)
 			goto fail;
-		}
 		if (is_end(hook) && attached[hook] == KPROBE)
 			toa_path_may_miss = true;
 	}
-	if (!ipv6)
+	if (!attached[TOA_HOOK_CHILD_V6])
 		pr_info("this kernel has no IPv6, or it is a module that is not loaded yet: IPv4 only\n");
 	err = toa_target_test();
+	toa_segments_changed = segments_changed;
 	if (!err)
-		err = late_begin();
+		err = params_begin();
 	if (err)
 		goto fail;
 	report_refused();
@@ -358,6 +426,14 @@ int __init toa_hook_init(void)
 fail:
 	toa_hook_exit();
 	return err;
+}
+
+static void report_missed(enum toa_hook hook)
+{
+	const unsigned long missed = toa_kprobe_missed(hook);
+
+	if (missed)
+		pr_info("the hook on %s was missed %lu times\n", toa_target_symbol[hook], missed);
 }
 
 /**
@@ -372,16 +448,18 @@ void toa_hook_exit(void)
 	enum toa_hook hook = TOA_HOOK_COUNT;
 	bool ftrace = false;
 
-	late_end();
+	params_end();
 	while (hook-- > 0) {
 		if (hook == TOA_HOOK_REQUEST)
-			cancel_delayed_work_sync(&requests_work);
+			continue;
 		ftrace |= attached[hook] == FTRACE;
 		detach(hook);
-		if (toa_kprobe_missed(hook))
-			pr_info("the hook on %s was missed %lu times\n", toa_target_symbol[hook],
-				toa_kprobe_missed(hook));
+		report_missed(hook);
 	}
 	if (ftrace)
 		toa_ftrace_drain();
+	/* Whatever ran until now may have asked for it. */
+	cancel_delayed_work_sync(&requests_work);
+	detach(TOA_HOOK_REQUEST);
+	report_missed(TOA_HOOK_REQUEST);
 }

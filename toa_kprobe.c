@@ -137,14 +137,16 @@ static int child_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 static int child_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	return !toa_child_wanted((const struct sk_buff *)toa_regs_arg(regs, 1),
+	return !toa_child_wanted((const struct sock *)toa_regs_arg(regs, 0),
+				 (const struct sk_buff *)toa_regs_arg(regs, 1),
 				 (const struct request_sock *)toa_regs_arg(regs, 2)) ||
 	       child_call(ri, regs);
 }
 
 static int child_call_v6(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	return !toa_child_wanted_v6((const struct sk_buff *)toa_regs_arg(regs, 1),
+	return !toa_child_wanted_v6((const struct sock *)toa_regs_arg(regs, 0),
+				    (const struct sk_buff *)toa_regs_arg(regs, 1),
 				    (const struct request_sock *)toa_regs_arg(regs, 2)) ||
 	       child_call(ri, regs);
 }

@@ -39,9 +39,7 @@ static int __init toa_init(void)
 	err = check_alone();
 	if (err)
 		return err;
-	err = toa_handshake_init();
-	if (err)
-		return err;
+	toa_handshake_init();
 	err = toa_table_init();
 	if (err)
 		goto no_table;

@@ -82,6 +82,12 @@ struct toa_option_rules toa_option_rules __read_mostly = {
 unsigned int toa_segments __read_mostly = TOA_SEGMENTS_ALL;
 
 /*
+ * Called when it has been set, from toa_hook_init() on; in process context, with the lock of the
+ * module's parameters held. It stays as it was if that returns an error.
+ */
+int (*toa_segments_changed)(void);
+
+/*
  * Segments are being parsed meanwhile. A kind is added before another one is taken away, so that
  * while a balancer's kind is changed both are looked for, and never none.
  */
@@ -210,9 +216,10 @@ static unsigned int segment_named(const char *text, size_t len)
 
 static int set_segments(const char *val, const struct kernel_param *kp)
 {
-	unsigned int segments = 0, segment;
+	unsigned int segments = 0, segment, before;
 	const char *at = val;
 	size_t len;
+	int err;
 
 	for (;; at += len + 1) {
 		len = strcspn(at, ",\n");
@@ -225,8 +232,12 @@ static int set_segments(const char *val, const struct kernel_param *kp)
 	}
 	if (at[len] && at[len + 1])
 		return refuse(val, kp, "a list of syn, ack, data, with commas");
+	before = toa_segments;
 	WRITE_ONCE(toa_segments, segments);
-	return 0;
+	err = toa_segments_changed ? toa_segments_changed() : 0;
+	if (err)
+		WRITE_ONCE(toa_segments, before);
+	return err;
 }
 
 static int get_segments(char *buf, const struct kernel_param *kp)

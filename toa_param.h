@@ -14,6 +14,7 @@ extern bool toa_kernel_getname;
 extern bool toa_nat64_getpeername;
 extern struct toa_option_rules toa_option_rules;
 extern unsigned int toa_segments;
+extern int (*toa_segments_changed)(void);
 extern unsigned int toa_syn_slots;	/* TOA_SYN_SLOTS_USUAL until toa_handshake_init() */
 extern unsigned int toa_table_max;
 extern unsigned int toa_tenant_share;

@@ -196,10 +196,13 @@ static __always_inline bool keep(const struct sock *listener, const struct sk_bu
 
 bool toa_path_deferring __read_mostly;
 
+/* The accept queue was full, and there was nowhere to keep what an ACK said. */
+static bool overflowed __read_mostly;
+
 /* When a handshake was forgotten, in toa_seconds(). */
 static u32 forgot_at;
 
-static void (*want_requests)(void) __read_mostly;
+static void (*wants_more)(void) __read_mostly;
 
 /**
  * toa_path_wants_requests() - shall toa_check_req() be called?
@@ -213,7 +216,17 @@ bool toa_path_wants_requests(void)
 }
 
 /**
- * toa_path_defer() - the first SYN for a listener with TCP_DEFER_ACCEPT has come
+ * toa_path_wants_slots() - shall slots be made, though SYNs may not be looked at?
+ *
+ * Context: any.
+ */
+bool toa_path_wants_slots(void)
+{
+	return READ_ONCE(toa_path_deferring) || READ_ONCE(overflowed);
+}
+
+/**
+ * toa_path_defer() - the first segment for a listener with TCP_DEFER_ACCEPT has come
  *
  * Context: any.
  */
@@ -222,7 +235,7 @@ void toa_path_defer(void)
 	WRITE_ONCE(toa_path_deferring, true);
 	/* Without slots there is nowhere to keep what an ACK says. */
 	if (toa_syn_slots)
-		want_requests();
+		wants_more();
 }
 
 static void handshake_forgotten(void)
@@ -232,7 +245,7 @@ static void handshake_forgotten(void)
 	if (READ_ONCE(forgot_at) == now)
 		return;
 	WRITE_ONCE(forgot_at, now);
-	want_requests();
+	wants_more();
 }
 
 /**
@@ -244,8 +257,6 @@ void toa_syn_options(const struct sock *listener, const struct sk_buff *skb)
 {
 	struct toa_addrs addrs __uninitialized;
 
-	if (!toa_syn_slots)
-		return;
 	if (read_segment(skb, &addrs) && keep(listener, skb, ntohl(tcp_hdr(skb)->seq), &addrs))
 		handshake_forgotten();
 }
@@ -368,8 +379,17 @@ static noinline void no_child(const struct sock *listener, const struct sk_buff 
 		return;
 	if (!addrs->have)
 		toa_child_none(skb);
-	if (spoke && toa_syn_slots)
+	if (!spoke || !toa_syn_slots)
+		return;
+	if (toa_handshake_ready()) {
 		keep(listener, skb, tcp_rsk(req)->rcv_isn, addrs);
+		return;
+	}
+	/* What the next one says will be kept. */
+	if (addrs->have)
+		toa_stat_inc(TOA_STAT_SYN_EVICTED);
+	WRITE_ONCE(overflowed, true);
+	wants_more();
 }
 
 /**
@@ -395,7 +415,7 @@ void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	if (child && TOA_SYN_RECV_OWN_REQ && !*own_req)
 		return;
 	/* The SYN of Fast Open has been read and kept a moment ago. */
-	if (tcp_hdr(skb)->syn && toa_syn_slots)
+	if (tcp_hdr(skb)->syn && toa_handshake_ready())
 		addrs.have = 0;
 	else
 		spoke = read_segment(skb, &addrs);
@@ -589,17 +609,18 @@ void toa_end_waiting(const struct sock *sk)
 
 /**
  * toa_path_init() - learn how this kernel's functions call each other
- * @want: called, in any context, when toa_path_wants_requests() becomes true; and maybe more often
+ * @changed: called, in any context, when toa_path_wants_requests() or toa_path_wants_slots() becomes
+ *           true; and maybe more often
  *
  * Context: process, before the hooks are attached.
  * Return: 0 or -ENOMEM.
  */
-int __init toa_path_init(void (*want)(void))
+int __init toa_path_init(void (*changed)(void))
 {
 	unsigned long address;
 	int err = toa_symbol_address("__tcp_v4_syn_recv_sock", &address);
 
-	want_requests = want;
+	wants_more = changed;
 	toa_v4_bypassed = address;
 	return err;
 }

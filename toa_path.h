@@ -37,8 +37,9 @@ void toa_end_waiting(const struct sock *sk);
 void toa_getname_end(const struct sock *sk, struct sockaddr *uaddr, int ret);
 bool toa_shows_v6(const struct sock *sk, const struct toa_addrs *addrs);
 bool toa_path_wants_requests(void);
+bool toa_path_wants_slots(void);
 void toa_path_defer(void);
-int toa_path_init(void (*want)(void));
+int toa_path_init(void (*changed)(void));
 
 extern bool toa_path_deferring;
 
@@ -90,6 +91,14 @@ static inline unsigned int toa_usual_options(const struct tcphdr *th)
 	return toa_option_usual((const u8 *)(th + 1), th->doff * 4 - sizeof(*th), th->syn);
 }
 
+/* Of a listener with TCP_DEFER_ACCEPT the option may come in the bare ACK only. */
+static inline void toa_look_if_deferring(const struct sock *listener)
+{
+	if (unlikely(inet_csk(listener)->icsk_accept_queue.rskq_defer_accept) &&
+	    !READ_ONCE(toa_path_deferring))
+		toa_path_defer();
+}
+
 /**
  * toa_syn() - at the entry of tcp_conn_request(): a SYN for a listener, with syncookies too
  * @listener: the socket
@@ -101,10 +110,7 @@ static inline void toa_syn(const struct sock *listener, const struct sk_buff *sk
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 
-	/* The option may come in the ACK only. */
-	if (unlikely(inet_csk(listener)->icsk_accept_queue.rskq_defer_accept) &&
-	    !READ_ONCE(toa_path_deferring))
-		toa_path_defer();
+	toa_look_if_deferring(listener);
 	if (th->doff * 4 - sizeof(*th) > toa_usual_options(th))
 		toa_syn_options(listener, skb);
 }
@@ -127,15 +133,19 @@ static inline void toa_late(const struct sock *sk, const struct sk_buff *skb)
 
 /**
  * toa_child_wanted() - at the entry of tcp_v4_syn_recv_sock(): is there anything to do?
- * @skb: the segment that completes the handshake
- * @req: the request
+ * @listener: the socket
+ * @skb:      the segment that completes the handshake
+ * @req:      the request
  *
  * Return: true asks for toa_child(); false says that all has been done and counted.
  */
-static inline bool toa_child_wanted(const struct sk_buff *skb, const struct request_sock *req)
+static inline bool toa_child_wanted(const struct sock *listener, const struct sk_buff *skb,
+				    const struct request_sock *req)
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 
+	/* SYNs may not be looked at. */
+	toa_look_if_deferring(listener);
 	/* No options but those that nearly every segment has, and nothing kept from a SYN. */
 	if (th->doff * 4 - sizeof(*th) <= toa_usual_options(th) &&
 	    toa_handshake_misses(tcp_rsk(req)->rcv_isn) && !toa_path_may_miss) {
@@ -150,12 +160,14 @@ static inline bool toa_child_wanted(const struct sk_buff *skb, const struct requ
 
 /**
  * toa_child_wanted_v6() - the same at the entry of tcp_v6_syn_recv_sock()
- * @skb: the segment
- * @req: the request
+ * @listener: the socket
+ * @skb:      the segment
+ * @req:      the request
  */
-static inline bool toa_child_wanted_v6(const struct sk_buff *skb, const struct request_sock *req)
+static inline bool toa_child_wanted_v6(const struct sock *listener, const struct sk_buff *skb,
+				       const struct request_sock *req)
 {
-	return (!toa_is_ipv4(skb) || toa_v4_bypassed) && toa_child_wanted(skb, req);
+	return (!toa_is_ipv4(skb) || toa_v4_bypassed) && toa_child_wanted(listener, skb, req);
 }
 
 /**

@@ -21,8 +21,9 @@ enum toa_hook {
 	TOA_HOOK_MPTCP,
 	/* Attached while the parameter late= asks for it. */
 	TOA_HOOK_LATE,
-	/* Attached on demand of the next ones only, which are detached before it. */
+	/* Attached on demand of others, and detached behind them. */
 	TOA_HOOK_REQUEST,
+	/* Attached while the parameter segments= asks for it. */
 	TOA_HOOK_SYN,
 	/* Before 3.17, in place of the one above. */
 	TOA_HOOK_SYN_V4,

@@ -199,7 +199,7 @@ int main(int argc, char **argv)
 		  ": 1 other address(es) than the one that counts", 1 },
 		{ "option of an earlier segment", false, "syn,ack,data",
 		  ": 1 other address(es) than the one that counts", 1 },
-		{ "segment that is not the balancer's", true, "ack",
+		{ "segment that is not the balancer's", false, "data",
 		  ": not one of segments=, ignored", 1 },
 		{ "balancer's segments only", false, "syn",
 		  ": not one of segments=, ignored", 1 },

@@ -172,6 +172,52 @@ static void late_later(const void *arg)
 	ensure_unloaded();
 }
 
+/* So does naming the SYN: first the slots that it needs, then its hook. */
+static void segments_later(const void *arg)
+{
+	static const struct {
+		const char *fail;
+		const char *line;
+	} steps[] = {
+		{ "1", "TOA: no memory for " },
+		{ "2", "TOA: cannot hook tcp_conn_request: memory is short" },
+		{ "0", NULL },
+	};
+	char value[16], params[64];
+	const char *line;
+	struct server s;
+	struct klog k;
+	struct conn c;
+	unsigned int i;
+	int fd;
+
+	ensure_unloaded();
+	snprintf(params, sizeof(params), "%s segments=ack", (const char *)arg);
+	if (toa_load(params))
+		test_skip("this kernel cannot do it");
+	server_open(&s, INET, 5);
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		line = steps[i].line;
+		if (line && strstr(line, "tcp_conn_request") && !kernel_has("tcp_conn_request"))
+			continue;
+		klog_start(&k);
+		param_set("fail", steps[i].fail);
+		fd = open(PARAMETERS "segments", O_WRONLY | O_CLOEXEC);
+		require(fd >= 0);
+		check_num(write(fd, "syn", 3), line ? -1 : 3);
+		check_str(error_name(line ? errno : 0), error_name(line ? ENOMEM : 0));
+		close(fd);
+		check_num(param_number("fail"), 0);
+		if (line)
+			check_num(klog_lines(&k, line, lines, sizeof(lines)), 1);
+		require(read_file(PARAMETERS "segments", value, sizeof(value)));
+		check_str(value, line ? "ack\n" : "syn\n");
+		fd = server_connect(&s, &c, both(), NULL);
+		check_has(&s, &c, fd, line ? NULL : V4_TEXT, line ? NULL : V6_TEXT);
+	}
+	ensure_unloaded();
+}
+
 /*
  * At random, under traffic
  */
@@ -494,6 +540,8 @@ int main(int argc, char **argv)
 	test_add(deferred_later, "hook=kprobe debug=0", "a hook that is tried again, kprobes");
 	test_add(late_later, "hook=ftrace debug=0", "late=1 fails at run time, ftrace");
 	test_add(late_later, "hook=kprobe debug=0", "late=1 fails at run time, kprobes");
+	test_add(segments_later, "hook=ftrace debug=0", "segments=syn fails at run time, ftrace");
+	test_add(segments_later, "hook=kprobe debug=0", "segments=syn fails at run time, kprobes");
 	test_add(at_random, &every_kind[INET], "allocations at random, %s", kind_name[INET]);
 	test_add(at_random, &every_kind[DUAL6], "allocations at random, %s", kind_name[DUAL6]);
 	test_add(namespaces, NULL, "new namespaces");

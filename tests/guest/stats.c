@@ -366,18 +366,21 @@ static void other_segment(const void *arg)
 		opt_v6(&syn, V6, 1);
 	if (t->ack_v4)
 		opt_v4(&ack, V4, 2);
+	if (t->ack_v6)
+		opt_v6(&ack, V6, 2);
 	toa_set_both(t->both);
-	param_set("segments", "ack,data");
+	param_set("segments", "syn");
 	server_open(&s, INET, 5);
 	server_conn(&s, &c);
 	require(stats_get(&before));
 	require(conn_open(&c, &syn, &ack));
-	check_moved(&before, "syn_recv_sock_toa", t->ack_v4, "syn_recv_sock_no_toa", !t->ack_v4,
-		    "toa_segment", t->both ? t->want_both : t->want);
+	check_moved(&before, "syn_recv_sock_toa", t->syn_v4 || t->syn_v6, "syn_recv_sock_no_toa",
+		    !t->syn_v4 && !t->syn_v6, "ip6_address_alloc", t->syn_v6, "toa_segment",
+		    t->both ? t->want_both : t->want);
 	param_set("segments", "syn,ack,data");
 	toa_set_both(false);
 	fd = server_accepted(&s);
-	check_has(&s, &c, fd, t->ack_v4 ? V4 ":2" : NULL, NULL);
+	check_has(&s, &c, fd, t->syn_v4 ? V4 ":1" : NULL, t->syn_v6 ? "[" V6 "]:1" : NULL);
 }
 
 /* One connection, however many of its segments have it. */
@@ -454,12 +457,12 @@ int main(int argc, char **argv)
 	enum { SAIDS = sizeof(saids) / sizeof(saids[0]) };
 	static struct said with_both[SAIDS];
 	static const struct said elsewhere[] = {
-		{ "option 200 in the SYN", 1, 0, 0, 0, false, 1, 1, false },
-		{ "option 253 in the SYN", 0, 1, 0, 0, false, 1, 1, false },
-		{ "both=1, both in the SYN", 1, 1, 0, 0, false, 2, 2, true },
+		{ "option 200 in the ACK", 0, 0, 1, 0, false, 1, 1, false },
+		{ "option 253 in the ACK", 0, 0, 0, 1, false, 1, 1, false },
+		{ "both=1, both in the ACK", 0, 0, 1, 1, false, 2, 2, true },
 		{ "one in SYN and ACK", 1, 0, 1, 0, false, 1, 1, false },
 		{ "other kinds in SYN and ACK", 0, 1, 1, 0, false, 1, 1, false },
-		{ "in the ACK only", 0, 0, 1, 0, false, 0, 0, false },
+		{ "in the SYN only", 1, 0, 0, 0, false, 0, 0, false },
 	};
 	unsigned int i;
 

@@ -32,7 +32,6 @@ static int lines_of(const char *event, const char *what)
 
 static int connection(const struct server *s, struct conn *c, const struct opts *opts)
 {
-	server_conn(s, c);
 	return server_connect(s, c, opts, NULL);
 }
 
@@ -127,6 +126,7 @@ static void ignored(const void *arg)
 {
 	const char *reason = arg;
 	char want[256], what[32];
+	const struct opts *opts;
 	struct server s;
 	struct conn c;
 
@@ -137,8 +137,12 @@ static void ignored(const void *arg)
 	if (strcmp(reason, "lost") == 0)
 		param_set("table_max", "0");
 	if (strcmp(reason, "segment") == 0)
-		param_set("segments", "ack,data");
-	connection(&s, &c, v4_opt(strcmp(reason, "invalid") ? V4 : "127.0.0.1", 4321));
+		param_set("segments", "syn");
+	opts = v4_opt(strcmp(reason, "invalid") ? V4 : "127.0.0.1", 4321);
+	if (strcmp(reason, "segment") == 0)
+		server_connect(&s, &c, NULL, opts);
+	else
+		connection(&s, &c, opts);
 	param_set("trusted", "");
 	param_set("table_max", "1048576");
 	param_set("segments", "syn,ack,data");

@@ -85,7 +85,8 @@ int klog_lines(struct klog *k, const char *prefix, char *buf, size_t size);
 
 /*
  * Wait until the module looks at the ACKs that TCP_DEFER_ACCEPT drops: it does so from soon after
- * the first SYN for such a listener. @syn: that SYN's options, or NULL.
+ * the first SYN for such a listener, or, if it does not look at SYNs, after the first connection.
+ * @syn: that SYN's options, or NULL.
  */
 void deferred_ready(const struct opts *syn);
 
