@@ -33,8 +33,6 @@ struct child_call {
 	const bool *own_req;
 };
 
-/* Handlers of kretprobes return non-zero at the entry if they need no return. */
-
 static int on_destruct(struct kprobe *kp, struct pt_regs *regs)
 {
 	toa_target_fire(TOA_HOOK_DESTRUCT);
@@ -91,29 +89,34 @@ static int on_syn_old(struct kprobe *kp, struct pt_regs *regs)
 	return 0;
 }
 
+static bool getname_wanted(struct pt_regs *regs)
+{
+	const struct socket *sock = (const struct socket *)toa_regs_arg(regs, 0);
+
+	return toa_getname_wanted(sock, toa_regs_arg(regs, TOA_GETNAME_PEER)) &&
+	       toa_getname_begin(sock->sk);
+}
+
+static bool getname_wanted_v4(struct pt_regs *regs)
+{
+	toa_target_fire(TOA_HOOK_GETNAME_V4);
+	return getname_wanted(regs);
+}
+
+static bool getname_wanted_v6(struct pt_regs *regs)
+{
+	toa_target_fire(TOA_HOOK_GETNAME_V6);
+	return getname_wanted(regs);
+}
+
 static int getname_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	const struct socket *sock = (const struct socket *)toa_regs_arg(regs, 0);
 	struct getname_call *call = (struct getname_call *)ri->data;
 
-	if (!toa_getname_wanted(sock, toa_regs_arg(regs, TOA_GETNAME_PEER)) ||
-	    !toa_getname_begin(sock->sk))
-		return 1;
 	call->sk = sock->sk;
 	call->uaddr = (struct sockaddr *)toa_regs_arg(regs, 1);
 	return 0;
-}
-
-static int getname_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)
-{
-	toa_target_fire(TOA_HOOK_GETNAME_V4);
-	return getname_call(ri, regs);
-}
-
-static int getname_call_v6(struct kretprobe_instance *ri, struct pt_regs *regs)
-{
-	toa_target_fire(TOA_HOOK_GETNAME_V6);
-	return getname_call(ri, regs);
 }
 
 static int getname_return(struct kretprobe_instance *ri, struct pt_regs *regs)
@@ -122,6 +125,20 @@ static int getname_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 	toa_getname_end(call->sk, call->uaddr, regs_return_value(regs));
 	return 0;
+}
+
+static bool child_wanted_v4(struct pt_regs *regs)
+{
+	return toa_child_wanted((const struct sock *)toa_regs_arg(regs, 0),
+				(const struct sk_buff *)toa_regs_arg(regs, 1),
+				(const struct request_sock *)toa_regs_arg(regs, 2));
+}
+
+static bool child_wanted_v6(struct pt_regs *regs)
+{
+	return toa_child_wanted_v6((const struct sock *)toa_regs_arg(regs, 0),
+				   (const struct sk_buff *)toa_regs_arg(regs, 1),
+				   (const struct request_sock *)toa_regs_arg(regs, 2));
 }
 
 static int child_call(struct kretprobe_instance *ri, struct pt_regs *regs)
@@ -135,22 +152,6 @@ static int child_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return 0;
 }
 
-static int child_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)
-{
-	return !toa_child_wanted((const struct sock *)toa_regs_arg(regs, 0),
-				 (const struct sk_buff *)toa_regs_arg(regs, 1),
-				 (const struct request_sock *)toa_regs_arg(regs, 2)) ||
-	       child_call(ri, regs);
-}
-
-static int child_call_v6(struct kretprobe_instance *ri, struct pt_regs *regs)
-{
-	return !toa_child_wanted_v6((const struct sock *)toa_regs_arg(regs, 0),
-				    (const struct sk_buff *)toa_regs_arg(regs, 1),
-				    (const struct request_sock *)toa_regs_arg(regs, 2)) ||
-	       child_call(ri, regs);
-}
-
 static int child_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	const struct child_call *call = (const struct child_call *)ri->data;
@@ -160,9 +161,10 @@ static int child_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return 0;
 }
 
-/* Either @entry, or @call and @ret. */
+/* Either @entry, or, if @wanted says so at the entry, @call there and @ret behind the return. */
 static const struct {
 	int (*entry)(struct kprobe *kp, struct pt_regs *regs);
+	bool (*wanted)(struct pt_regs *regs);
 	kretprobe_handler_t call;
 	kretprobe_handler_t ret;
 	size_t data_size;
@@ -172,24 +174,28 @@ static const struct {
 	[TOA_HOOK_DISCONNECT] = { .entry = on_disconnect },
 	[TOA_HOOK_DISCONNECT_MPTCP] = { .entry = on_disconnect_mptcp },
 	[TOA_HOOK_GETNAME_V4] = {
-		.call = getname_call_v4,
+		.wanted = getname_wanted_v4,
+		.call = getname_call,
 		.ret = getname_return,
 		.data_size = sizeof(struct getname_call),
 		.calls_max = BLOCKING_CALLS_MAX,
 	},
 	[TOA_HOOK_GETNAME_V6] = {
-		.call = getname_call_v6,
+		.wanted = getname_wanted_v6,
+		.call = getname_call,
 		.ret = getname_return,
 		.data_size = sizeof(struct getname_call),
 		.calls_max = BLOCKING_CALLS_MAX,
 	},
 	[TOA_HOOK_CHILD_V4] = {
-		.call = child_call_v4,
+		.wanted = child_wanted_v4,
+		.call = child_call,
 		.ret = child_return,
 		.data_size = sizeof(struct child_call),
 	},
 	[TOA_HOOK_CHILD_V6] = {
-		.call = child_call_v6,
+		.wanted = child_wanted_v6,
+		.call = child_call,
 		.ret = child_return,
 		.data_size = sizeof(struct child_call),
 	},
@@ -213,6 +219,36 @@ static DEFINE_SPINLOCK(missed_lock);
 static unsigned long missed_locked(enum toa_hook hook)
 {
 	return missed_before[hook] + probes[hook].kp.nmissed + probes[hook].nmissed;
+}
+
+/* What register_kretprobe() has the entry run; the same for all. */
+static kprobe_pre_handler_t catch_return __read_mostly;
+
+static int look_first(struct kprobe *kp, struct pt_regs *regs)
+{
+	enum toa_hook hook = container_of(kp, struct kretprobe, kp) - probes;
+
+	return handlers[hook].wanted(regs) ? catch_return(kp, regs) : 0;
+}
+
+/*
+ * A return probe takes an instance, on kernels before 5.11 with a lock of the whole host, and only
+ * then asks its handler whether the return is wanted. Most calls want none: look before.
+ */
+static int attach_return(struct kretprobe *rp)
+{
+	int err;
+
+	rp->kp.flags = KPROBE_FLAG_DISABLED;
+	err = register_kretprobe(rp);
+	if (err)
+		return err;
+	catch_return = rp->kp.pre_handler;
+	rp->kp.pre_handler = look_first;
+	err = enable_kretprobe(rp);
+	if (err)
+		unregister_kretprobe(rp);
+	return err;
 }
 
 /**
@@ -240,7 +276,7 @@ int toa_kprobe_attach(enum toa_hook hook)
 	rp->handler = handlers[hook].ret;
 	rp->data_size = handlers[hook].data_size;
 	rp->maxactive = handlers[hook].calls_max ?: CALLS_PER_CPU_MAX * num_possible_cpus();
-	return toa_kprobe_error(rp->kp.symbol_name, register_kretprobe(rp));
+	return toa_kprobe_error(rp->kp.symbol_name, attach_return(rp));
 }
 
 /**

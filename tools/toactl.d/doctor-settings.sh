@@ -35,10 +35,12 @@ check_parameters() {
 	else
 		finding ok debug "is off; echo 1 > /sys/module/toa/parameters/debug shows each decision in dmesg"
 	fi
-	if [ "$(parameter syn_slots)" = 0 ]; then
+	case $(parameter syn_slots),$(parameter segments) in
+	0,syn*)
 		finding warning syn_slots "is 0: an option that stands in the SYN only is not seen" \
 			"load without syn_slots=0, unless the balancer repeats it in the final ACK"
-	fi
+		;;
+	esac
 }
 
 # trusted_list: with commas between; nothing if everybody is trusted
