@@ -124,7 +124,8 @@ static __always_inline bool read_segment(const struct sk_buff *skb, struct toa_a
 	addrs->v4_segment = segment_of(skb, header_len, syn);
 	addrs->v6_segment = addrs->v4_segment;
 	if (unlikely(counts.refused || counts.overruled || READ_ONCE(toa_debug) ||
-		     !toa_trust_empty() || READ_ONCE(toa_segments) != TOA_SEGMENTS_ALL))
+		     !toa_trust_empty() ||
+		     !(READ_ONCE(toa_segments) & TOA_SEGMENT_BIT(addrs->v4_segment))))
 		return judge(skb, addrs->v4_segment, addrs, counts);
 	return true;
 }
@@ -412,6 +413,9 @@ void toa_child(const struct sock *listener, const struct sk_buff *skb,
 	struct toa_addrs addrs __uninitialized;
 	bool spoke = false;
 
+	/* Its SYN may not have been looked at. */
+	if (toa_defers(listener))
+		toa_path_defer();
 	if (child && TOA_SYN_RECV_OWN_REQ && !*own_req)
 		return;
 	/* The SYN of Fast Open has been read and kept a moment ago. */

@@ -91,12 +91,14 @@ static inline unsigned int toa_usual_options(const struct tcphdr *th)
 	return toa_option_usual((const u8 *)(th + 1), th->doff * 4 - sizeof(*th), th->syn);
 }
 
-/* Of a listener with TCP_DEFER_ACCEPT the option may come in the bare ACK only. */
-static inline void toa_look_if_deferring(const struct sock *listener)
+/*
+ * Is this the first that is seen of a listener with TCP_DEFER_ACCEPT? The option may come in the
+ * bare ACK only.
+ */
+static inline bool toa_defers(const struct sock *listener)
 {
-	if (unlikely(inet_csk(listener)->icsk_accept_queue.rskq_defer_accept) &&
-	    !READ_ONCE(toa_path_deferring))
-		toa_path_defer();
+	return unlikely(inet_csk(listener)->icsk_accept_queue.rskq_defer_accept) &&
+	       !READ_ONCE(toa_path_deferring);
 }
 
 /**
@@ -110,7 +112,8 @@ static inline void toa_syn(const struct sock *listener, const struct sk_buff *sk
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 
-	toa_look_if_deferring(listener);
+	if (toa_defers(listener))
+		toa_path_defer();
 	if (th->doff * 4 - sizeof(*th) > toa_usual_options(th))
 		toa_syn_options(listener, skb);
 }
@@ -144,11 +147,10 @@ static inline bool toa_child_wanted(const struct sock *listener, const struct sk
 {
 	const struct tcphdr *th = tcp_hdr(skb);
 
-	/* SYNs may not be looked at. */
-	toa_look_if_deferring(listener);
 	/* No options but those that nearly every segment has, and nothing kept from a SYN. */
 	if (th->doff * 4 - sizeof(*th) <= toa_usual_options(th) &&
-	    toa_handshake_misses(tcp_rsk(req)->rcv_isn) && !toa_path_may_miss) {
+	    toa_handshake_misses(tcp_rsk(req)->rcv_isn) && !toa_path_may_miss &&
+	    !toa_defers(listener)) {
 		/* What its SYN said may be gone because another CPU has made the connection. */
 		smp_rmb();
 		if (!toa_req_taken(req))

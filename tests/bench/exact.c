@@ -69,6 +69,13 @@ static void __attribute__((noinline)) mark_end(void)
 	asm volatile("" : : : "memory");
 }
 
+/* What LVS, DPVS and others should have: nothing of the module sits on SYNs then. */
+static void segments_ack_data(void)
+{
+	if (toa_loaded())
+		param_set("segments", "ack,data");
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -84,6 +91,11 @@ static const struct {
 	{ "getpeername, entry", op_getname_entry, connect_entries, true },
 	{ "connection, option 200 in the SYN", op_conn_syn_200, NULL, false },
 	{ "connection, option 200 in SYN and ACK", op_conn_both_200, NULL, true },
+	/* The last ones: it stays so. */
+	{ "segments=ack,data: connection, no option", op_conn_none, segments_ack_data, true },
+	{ "segments=ack,data: connection, option 200 in the ACK", op_conn_200, NULL, false },
+	{ "segments=ack,data: connection, option 200 in SYN and ACK", op_conn_both_200, NULL,
+	  true },
 };
 
 #define OPERATIONS ((int)(sizeof(operations) / sizeof(operations[0])))
