@@ -9,13 +9,14 @@ HANDOVER=$ROOT/proc/net/toa_handover
 # Copies of loaded modules, and what was handed over if nobody took it. All of it is of use until the next boot.
 KEPT=$ROOT/run/toa
 
-loaded_source() {
-	file_text "$MODULE/srcversion"
+# loaded_name: what tells the loaded module from others: its sources, and its version
+loaded_name() {
+	echo "$(file_text "$MODULE/srcversion")-$(file_text "$MODULE/version")"
 }
 
-# is_loaded_one FILE: was the module that is loaded made from the same sources?
+# is_loaded_one FILE: is it the module that is loaded?
 is_loaded_one() {
-	[ -n "$1" ] && [ -r "$1" ] && [ "$(info srcversion "$1")" = "$(loaded_source)" ]
+	[ -n "$1" ] && [ -r "$1" ] && [ "$(info srcversion "$1")-$(info version "$1")" = "$(loaded_name)" ]
 }
 
 # chosen: the file that modprobe takes
@@ -25,7 +26,7 @@ chosen() {
 
 # way_back: a file of the module that is loaded
 way_back() {
-	for back in "$KEPT/$(loaded_source)".ko* "$(chosen)"; do
+	for back in "$KEPT/$(loaded_name)".ko* "$(chosen)"; do
 		is_loaded_one "$back" && echo "$back" && return
 	done
 	return 1
@@ -44,18 +45,18 @@ keep() {
 	case $1 in
 	"$KEPT"/*) return ;;
 	esac
-	keep_as=$KEPT/$(loaded_source).ko${1##*.ko}
+	keep_as=$KEPT/$(loaded_name).ko${1##*.ko}
 	cp "$1" "$KEPT/new.$$" && mv "$KEPT/new.$$" "$keep_as" && return
 	rm -f "$KEPT/new.$$"
 	return 1
 }
 
-# keep_only SOURCE...: the copies of others go
+# keep_only NAME...: the copies of others go
 keep_only() {
 	for keep_file in "$KEPT"/*.ko*; do
 		keep_name=${keep_file##*/}
 		case " $* " in
-		*" ${keep_name%%.*} "*) ;;
+		*" ${keep_name%.ko*} "*) ;;
 		*) rm -f "$keep_file" ;;
 		esac
 	done
@@ -239,7 +240,7 @@ do_upgrade() {
 	old_file=$(way_back)
 	check_new "$new_file"
 	old_version=$(file_text "$MODULE/version")
-	if is_loaded_one "$new_file" && [ "$(info version "$new_file")" = "$old_version" ] && [ -z "$upgrade_force" ]; then
+	if is_loaded_one "$new_file" && [ -z "$upgrade_force" ]; then
 		echo "toa $old_version of $new_file is loaded already: nothing to do; --force loads it again"
 		exit
 	fi
@@ -259,7 +260,7 @@ do_upgrade() {
 		[ -n "$upgrade_force" ] ||
 			refuse "$HANDOVER is not there (hooks by kprobes, or an old version), so live connections would lose their addresses; --force goes without"
 	fi
-	old_source=$(loaded_source)
+	old_name=$(loaded_name)
 	umask 077
 	# Sockets get their cookies: the next time it is quicker.
 	[ -z "$saved" ] || cat "$HANDOVER" >/dev/null || refuse "$HANDOVER cannot be read"
@@ -268,7 +269,7 @@ do_upgrade() {
 	hand_over
 	handed=$?
 	keep "$new_file" || echo "toactl: upgrade: $KEPT cannot be written: keep $new_file, for the way back" >&2
-	keep_only "$old_source" "$(loaded_source)"
+	keep_only "$old_name" "$(loaded_name)"
 	echo "toa $old_version is replaced by $(file_text "$MODULE/version"), from $new_file"
 	if [ -n "$saved" ]; then
 		cat "$HANDOVER" >"$saved"
