@@ -127,20 +127,6 @@ static int getname_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return 0;
 }
 
-static bool child_wanted_v4(struct pt_regs *regs)
-{
-	return toa_child_wanted((const struct sock *)toa_regs_arg(regs, 0),
-				(const struct sk_buff *)toa_regs_arg(regs, 1),
-				(const struct request_sock *)toa_regs_arg(regs, 2));
-}
-
-static bool child_wanted_v6(struct pt_regs *regs)
-{
-	return toa_child_wanted_v6((const struct sock *)toa_regs_arg(regs, 0),
-				   (const struct sk_buff *)toa_regs_arg(regs, 1),
-				   (const struct request_sock *)toa_regs_arg(regs, 2));
-}
-
 static int child_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	struct child_call *call = (struct child_call *)ri->data;
@@ -152,6 +138,22 @@ static int child_call(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return 0;
 }
 
+static int child_call_v4(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	return !toa_child_wanted((const struct sock *)toa_regs_arg(regs, 0),
+				 (const struct sk_buff *)toa_regs_arg(regs, 1),
+				 (const struct request_sock *)toa_regs_arg(regs, 2)) ||
+	       child_call(ri, regs);
+}
+
+static int child_call_v6(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	return !toa_child_wanted_v6((const struct sock *)toa_regs_arg(regs, 0),
+				    (const struct sk_buff *)toa_regs_arg(regs, 1),
+				    (const struct request_sock *)toa_regs_arg(regs, 2)) ||
+	       child_call(ri, regs);
+}
+
 static int child_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	const struct child_call *call = (const struct child_call *)ri->data;
@@ -161,7 +163,10 @@ static int child_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return 0;
 }
 
-/* Either @entry, or, if @wanted says so at the entry, @call there and @ret behind the return. */
+/*
+ * Either @entry, or @call there and @ret behind the return. @call returns non-zero if it needs no
+ * return. @wanted, where most calls need none, says so before.
+ */
 static const struct {
 	int (*entry)(struct kprobe *kp, struct pt_regs *regs);
 	bool (*wanted)(struct pt_regs *regs);
@@ -188,14 +193,12 @@ static const struct {
 		.calls_max = BLOCKING_CALLS_MAX,
 	},
 	[TOA_HOOK_CHILD_V4] = {
-		.wanted = child_wanted_v4,
-		.call = child_call,
+		.call = child_call_v4,
 		.ret = child_return,
 		.data_size = sizeof(struct child_call),
 	},
 	[TOA_HOOK_CHILD_V6] = {
-		.wanted = child_wanted_v6,
-		.call = child_call,
+		.call = child_call_v6,
 		.ret = child_return,
 		.data_size = sizeof(struct child_call),
 	},
@@ -233,9 +236,9 @@ static int look_first(struct kprobe *kp, struct pt_regs *regs)
 
 /*
  * A return probe takes an instance, on kernels before 5.11 with a lock of the whole host, and only
- * then asks its handler whether the return is wanted. Most calls want none: look before.
+ * then asks its handler whether it needs the return. Look before.
  */
-static int attach_return(struct kretprobe *rp)
+static int attach_looking(struct kretprobe *rp)
 {
 	int err;
 
@@ -261,6 +264,7 @@ static int attach_return(struct kretprobe *rp)
 int toa_kprobe_attach(enum toa_hook hook)
 {
 	struct kretprobe *rp = &probes[hook];
+	int err;
 
 	spin_lock(&missed_lock);
 	missed_before[hook] = missed_locked(hook);
@@ -276,7 +280,8 @@ int toa_kprobe_attach(enum toa_hook hook)
 	rp->handler = handlers[hook].ret;
 	rp->data_size = handlers[hook].data_size;
 	rp->maxactive = handlers[hook].calls_max ?: CALLS_PER_CPU_MAX * num_possible_cpus();
-	return toa_kprobe_error(rp->kp.symbol_name, attach_return(rp));
+	err = handlers[hook].wanted ? attach_looking(rp) : register_kretprobe(rp);
+	return toa_kprobe_error(rp->kp.symbol_name, err);
 }
 
 /**
