@@ -252,6 +252,18 @@ static bool add(struct toa_waiting_table *t, struct toa_waiting *w)
 	return true;
 }
 
+static void end_locked(struct toa_waiting_table *t)
+{
+	cancel_delayed_work(&time_work);
+	toa_waiting_purge(NULL);
+	/* Who found no entry in the table, as the last one was still here, has left. */
+	toa_synchronize();
+	/* Pairs with smp_rmb() in find() of toa_path.c. */
+	smp_store_release(&toa_waiting_table, NULL);
+	toa_synchronize();
+	toa_kvfree(t);
+}
+
 /**
  * toa_waiting_add() - these begin to wait
  * @list:  linked by @next; of those with one cookie the first counts
@@ -277,7 +289,10 @@ int toa_waiting_add(struct toa_waiting *list, unsigned int count)
 	if (!t)
 		return -ENOMEM;
 	mutex_lock(&lifetime_lock);
-	if (toa_waiting_any()) {
+	/* Of the last ones there may be none left, and the work that says so not have run. */
+	if (toa_waiting_table && !READ_ONCE(toa_waiting_table->count))
+		end_locked(toa_waiting_table);
+	if (toa_waiting_table) {
 		mutex_unlock(&lifetime_lock);
 		toa_kvfree(t);
 		return -EBUSY;
@@ -376,17 +391,6 @@ void toa_waiting_purge(bool (*of)(u32 net))
 			take(t, cookie, NULL);
 		rcu_read_unlock();
 	}
-}
-
-static void end_locked(struct toa_waiting_table *t)
-{
-	toa_waiting_purge(NULL);
-	/* Who found no entry in the table, as the last one was still here, has left. */
-	toa_synchronize();
-	/* Pairs with smp_rmb() in find() of toa_path.c. */
-	smp_store_release(&toa_waiting_table, NULL);
-	toa_synchronize();
-	toa_kvfree(t);
 }
 
 /* Maybe none waits any more, or they have waited long enough. */

@@ -288,6 +288,31 @@ static void time_ends(const void *arg)
 	free(text);
 }
 
+/* Those that come when none is left wait as long as is said then. */
+static void time_of_the_next(const void *arg)
+{
+	struct server s;
+	struct conn c;
+	char *text;
+	int fd;
+
+	(void)arg;
+	handover_fresh();
+	server_open(&s, INET, 5);
+	fd = server_connect(&s, &c, NULL, carrying(HAS_V4));
+	text = handover_read();
+	require(toa_unload() == 0);
+	handover_load("handover_seconds=3600");
+	check_num(handover_write(text, strlen(text)), 0);
+	reset(fd);
+	check_num(handover_left_at_last(0), 0);
+	param_set("handover_seconds", "3");
+	check_num(handover_write(text, strlen(text)), 0);
+	check_num(handover_left(), 1);
+	check_num(handover_left_at_last(0), 0);
+	free(text);
+}
+
 static void beside_other_settings(const void *arg)
 {
 	struct server s;
@@ -486,6 +511,7 @@ int main(int argc, char **argv)
 	test_add(ends_first, "", "disconnected before it is asked");
 	test_add(elsewhere, NULL, "connected elsewhere before it is asked");
 	test_add(time_ends, NULL, "time ends");
+	test_add(time_of_the_next, NULL, "the next ones have a time of their own");
 	test_add(namespaces, NULL, "namespaces");
 	test_add(namespace_ends, NULL, "a namespace ends");
 	test_add(ends_meanwhile, NULL, "a namespace ends meanwhile");
