@@ -613,8 +613,8 @@ void toa_end_waiting(const struct sock *sk)
 
 /**
  * toa_path_init() - learn how this kernel's functions call each other
- * @changed: called, in any context, when toa_path_wants_requests() or toa_path_wants_slots() becomes
- *           true; and maybe more often
+ * @changed: called, in any context, when toa_path_wants_requests() or toa_path_wants_slots()
+ *           becomes true; and maybe more often
  *
  * Context: process, before the hooks are attached.
  * Return: 0 or -ENOMEM.
