@@ -3,10 +3,10 @@
  * Addresses seen before the segment that completes a handshake, most in its SYN, kept until then.
  *
  * The memory is fixed: sets of slots, made when the first one is needed. A keyed hash, which nobody
- * outside can aim, says to which set a handshake belongs; each set has a lock, on cache lines of its
- * own. When all slots of a set are in use, the one that was filled first is taken again, so that a
- * flood of SYNs costs no memory, and an honest handshake has as long as the flood needs to fill its
- * set.
+ * outside can aim, says to which set a handshake belongs; each set has a lock, on cache lines of
+ * its own. When all slots of a set are in use, the one that was filled first is taken again, so
+ * that a flood of SYNs costs no memory, and an honest handshake has as long as the flood needs to
+ * fill its set.
  *
  * How many slots a set should have: a flood of half as many SYNs as there are slots fills the whole
  * of one set in 7 if they have four, in 120 with sixteen, in 3,600 with thirty-two (Poisson).
