@@ -391,6 +391,7 @@ int __init toa_hook_init(void)
 		pr_err("hook=%s: must be auto, ftrace or kprobe\n", mode);
 		return -EINVAL;
 	}
+	toa_segments_changed = segments_changed;
 	err = toa_path_init(want_more);
 	/*
 	 * Before 6.1, where there is no such function, an MPTCP socket gets its addresses after the
@@ -415,7 +416,6 @@ int __init toa_hook_init(void)
 	if (!attached[TOA_HOOK_CHILD_V6])
 		pr_info("this kernel has no IPv6, or it is a module that is not loaded yet: IPv4 only\n");
 	err = toa_target_test();
-	toa_segments_changed = segments_changed;
 	if (!err)
 		err = params_begin();
 	if (err)
