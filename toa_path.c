@@ -383,7 +383,8 @@ static noinline void no_child(const struct sock *listener, const struct sk_buff 
 	if (!spoke || !toa_syn_slots)
 		return;
 	if (toa_handshake_ready()) {
-		keep(listener, skb, tcp_rsk(req)->rcv_isn, addrs);
+		if (keep(listener, skb, tcp_rsk(req)->rcv_isn, addrs))
+			handshake_forgotten();
 		return;
 	}
 	/* What the next one says will be kept. */

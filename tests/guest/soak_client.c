@@ -41,16 +41,21 @@ static socklen_t sockaddr_of(struct sockaddr_storage *ss, bool v6, const char *t
 
 /*
  * The module looks at the ACKs that TCP_DEFER_ACCEPT drops from soon after the first SYN for such a
- * listener. Call before there is other traffic.
+ * listener, while it looks at SYNs. Call before there is other traffic.
  */
 void drops_are_seen(void)
 {
 	const struct kind_of_conn *k = &kinds[deferred_way()];
 	struct sockaddr_storage addr, to;
 	socklen_t len = sockaddr_of(&addr, false, "198.51.100.101", 0);
+	char segments[32];
 	struct stats s;
 	int tries, fd;
 
+	if (!read_file(PARAMETERS "segments", segments, sizeof(segments)))
+		die("no parameter segments");
+	segments[strcspn(segments, "\n")] = 0;
+	param_set("segments", "syn,ack,data");
 	sockaddr_of(&to, false, vip(k), DEFERRED_PORT);
 	for (tries = 0; tries < 1000; tries++) {
 		in_ns(client_ns);
@@ -61,8 +66,10 @@ void drops_are_seen(void)
 		reset(fd);
 		in_ns(server_ns);
 		usleep(10000);
-		if (stats_get(&s) && stats_of(&s, "toa_invalid") > 0)
+		if (stats_get(&s) && stats_of(&s, "toa_invalid") > 0) {
+			param_set("segments", segments);
 			return;
+		}
 	}
 	errno = 0;
 	die("the module does not look at the ACKs that TCP_DEFER_ACCEPT drops");
