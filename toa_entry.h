@@ -7,6 +7,7 @@
 #ifndef TOA_ENTRY_H
 #define TOA_ENTRY_H
 
+#include "toa_compat.h"
 #include "toa_fault.h"
 #include "toa_net.h"
 #include "toa_option.h"

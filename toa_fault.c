@@ -5,6 +5,8 @@
  */
 #include "toa_fault.h"
 
+#include "toa_compat.h"
+
 #include <linux/atomic.h>
 #include <linux/compiler.h>
 #include <linux/jiffies.h>

@@ -2,6 +2,7 @@
 #ifndef TOA_HANDSHAKE_H
 #define TOA_HANDSHAKE_H
 
+#include "toa_compat.h"
 #include "toa_option.h"
 
 #include <linux/atomic.h>

@@ -3,6 +3,7 @@
 #define TOA_PARAM_H
 
 #include "toa.h"
+#include "toa_compat.h"
 #include "toa_option.h"
 
 #include <linux/kernel.h>

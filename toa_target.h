@@ -2,6 +2,8 @@
 #ifndef TOA_TARGET_H
 #define TOA_TARGET_H
 
+#include "toa_compat.h"
+
 #include <linux/compiler.h>
 #include <linux/types.h>
 

@@ -2,6 +2,8 @@
 #ifndef TOA_TRUST_H
 #define TOA_TRUST_H
 
+#include "toa_compat.h"
+
 #include <linux/compiler.h>
 #include <linux/types.h>
 
