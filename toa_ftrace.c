@@ -20,6 +20,7 @@
 #include <linux/err.h>
 #include <linux/ftrace.h>
 #include <linux/in.h>
+#include <linux/module.h>
 #include <linux/rcupdate.h>
 
 static struct ftrace_ops traces[TOA_HOOK_COUNT];

@@ -16,6 +16,7 @@
 #include "toa_symbol.h"
 #include "toa_trace.h"
 
+#include <linux/module.h>
 #include <linux/netfilter.h>
 #include <linux/percpu.h>
 #include <linux/tcp.h>

@@ -18,6 +18,7 @@
 #include <linux/if_ether.h>
 #include <linux/inet.h>
 #include <linux/ip.h>
+#include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/skbuff.h>
 #include <linux/sort.h>

@@ -50,15 +50,18 @@ only_compat_knows_versions() {
 		grep -v '^toa_compat\.h:'
 }
 
-# What a newer kernel's headers bring along, an older one may have from toa_compat.h alone. A file's own header
-# may include it.
-who_uses_compat_includes_it() {
-	names=$(sed -nE 's/^#[ 	]*define ([A-Za-z_0-9]+).*/\1/p; s/^static inline .*[ *]([a-z_0-9]+)\(.*/\1/p' toa_compat.h |
-		grep -vx TOA_COMPAT_H | sort -u | paste -sd '|' -)
-	[ -n "$names" ] || return 1
+# includes HEADER NAME|NAME...: whoever uses one of the names includes the header, or its own one does.
+# Newer kernels' headers bring along what older ones do not.
+includes() {
+	[ -n "$2" ] || return 1
 	for file in $(files 'toa_*.c' 'toa_*.h' | grep -vx toa_compat.h); do
-		grep -qsxF '#include "toa_compat.h"' "$file" "${file%.c}.h" || grep -nwE "$names" "$file" /dev/null
+		grep -qsE "^#include [<\"]$1[>\"]\$" "$file" "${file%.c}.h" || grep -nwE "$2" "$file" /dev/null
 	done | { ! grep .; }
+}
+
+names_of_compat() {
+	sed -nE 's/^#[ 	]*define ([A-Za-z_0-9]+).*/\1/p; s/^static inline .*[ *]([a-z_0-9]+)\(.*/\1/p' toa_compat.h |
+		grep -vx TOA_COMPAT_H | sort -u | paste -sd '|' -
 }
 
 every_script_says_what_it_is() {
@@ -113,7 +116,9 @@ else
 	lacking "shellcheck: all scripts" "no shellcheck"
 fi
 silent "only toa_compat.h knows versions and distributions" only_compat_knows_versions
-silent "who uses toa_compat.h includes it" who_uses_compat_includes_it
+silent "who uses toa_compat.h includes it" includes toa_compat.h "$(names_of_compat)"
+silent "who uses the module itself includes linux/module.h" includes linux/module.h \
+	'THIS_MODULE|try_module_get|module_put|KSYM_SYMBOL_LEN'
 silent "every script has a licence" every_script_says_what_it_is
 silent "a file of code over 700 lines says why" long_files_say_why
 
