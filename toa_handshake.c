@@ -63,7 +63,7 @@ static unsigned int set_count __read_mostly;
 static unsigned int set_slots __read_mostly;	/* of each set: fewer if syn_slots is smaller */
 static u64 hash_key[6] __read_mostly;
 
-bool toa_handshake_made __read_mostly;
+unsigned int toa_handshake_made __read_mostly;
 
 /* How many handshakes are kept whose initial sequence numbers end alike. */
 atomic_t toa_handshake_kept[TOA_HANDSHAKE_ENDINGS] ____cacheline_aligned_in_smp;
@@ -397,7 +397,7 @@ static int make_slots(void)
 	for (i = 0; i < set_count; i++)
 		raw_spin_lock_init(&sets[i].lock);
 	/* Pairs with smp_rmb() in toa_handshake_ready(). */
-	smp_store_release(&toa_handshake_made, true);
+	smp_store_release(&toa_handshake_made, 1);
 	schedule_delayed_work(&sweep, SWEEP_SECONDS * HZ);
 	return 0;
 }

@@ -53,8 +53,8 @@ static inline bool toa_handshake_misses(u32 isn)
 	return atomic_read(toa_handshake_count(isn)) == 0;
 }
 
-/* See toa_handshake_ready(). */
-extern bool toa_handshake_made;
+/* See toa_handshake_ready(). No bool: smp_store_release() of RHEL 7 takes words only. */
+extern unsigned int toa_handshake_made;
 
 /**
  * toa_handshake_ready() - are there slots?
@@ -64,7 +64,7 @@ extern bool toa_handshake_made;
  */
 static inline bool toa_handshake_ready(void)
 {
-	bool made = READ_ONCE(toa_handshake_made);
+	const unsigned int made = READ_ONCE(toa_handshake_made);
 
 	smp_rmb();	/* pairs with smp_store_release() in make_slots() */
 	return made;

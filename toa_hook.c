@@ -179,19 +179,29 @@ static void syn_detach(void)
 			detach(hook);
 }
 
+static void explain_slots(void)
+{
+	pr_err("no memory for %u handshake slots: lower the parameter syn_slots\n", toa_syn_slots);
+}
+
+/* If one cannot be attached, all is as it was before. */
 static int syn_attach(void)
 {
+	bool new[TOA_HOOK_COUNT] = {};
 	enum toa_hook hook;
 	int err = toa_handshake_make();
 
 	if (err)
-		pr_err("no memory for %u handshake slots: lower the parameter syn_slots\n",
-		       toa_syn_slots);
-	for (hook = 0; hook < TOA_HOOK_COUNT && !err; hook++)
-		if (is_syn(hook) && !attached[hook] && !is_replaced(hook))
-			err = attach_if_there(hook);
-	if (err)
-		syn_detach();
+		explain_slots();
+	for (hook = 0; hook < TOA_HOOK_COUNT && !err; hook++) {
+		if (!is_syn(hook) || attached[hook] || is_replaced(hook))
+			continue;
+		err = attach_if_there(hook);
+		new[hook] = !err;
+	}
+	for (hook = 0; hook < TOA_HOOK_COUNT && err; hook++)
+		if (new[hook])
+			detach(hook);
 	return err;
 }
 
@@ -295,23 +305,26 @@ static DECLARE_DELAYED_WORK(requests_work, requests_work_fn);
 
 static void requests_work_fn(struct work_struct *work)
 {
-	static int told;
-	int err = 0;
+	static int told, slots_told;
+	int err;
 
 	/* What an ACK says must be kept, too, where SYNs are not looked at. */
-	if (toa_path_wants_slots())
-		err = toa_handshake_make();
+	err = toa_path_wants_slots() ? toa_handshake_make() : 0;
+	/* Not each minute anew. */
+	if (err && err != slots_told)
+		explain_slots();
+	slots_told = err;
 	if (!err && !toa_path_wants_requests()) {
 		detach(TOA_HOOK_REQUEST);
 		told = 0;
 		return;
 	}
-	if (!err && !attached[TOA_HOOK_REQUEST])
+	if (!err && !attached[TOA_HOOK_REQUEST]) {
 		err = attach_best(TOA_HOOK_REQUEST);
-	/* Not each minute anew. */
-	if (err && err != told)
-		explain(TOA_HOOK_REQUEST, err);
-	told = err;
+		if (err && err != told)
+			explain(TOA_HOOK_REQUEST, err);
+		told = err;
+	}
 	/* Memory may be there again, a live patch gone; or nothing of interest is left. */
 	schedule_delayed_work(&requests_work, REQUESTS_CHECK_SECONDS * HZ);
 }

@@ -236,7 +236,8 @@ static int look_first(struct kprobe *kp, struct pt_regs *regs)
 
 /*
  * A return probe takes an instance, on kernels before 5.11 with a lock of the whole host, and only
- * then asks its handler whether it needs the return. Look before.
+ * then asks its handler whether it needs the return. Look before. (In debugfs, kprobes/list shows
+ * such a one as k, as it tells kinds by the entry's handler.)
  */
 static int attach_looking(struct kretprobe *rp)
 {

@@ -400,6 +400,8 @@ hooks_faults() {
 	says "doctor: hooks by kprobes" 1 "^ok +hooks +by kprobes" -- doctor --seconds 0
 	: >"$host/dmesg"
 	says "doctor: hooks by kprobes, the log is gone" 1 "^ok +hooks +by kprobes" -- doctor --seconds 0
+	sed -i '/v6\|inet6\|conn_request/d' "$host/sys/kernel/debug/kprobes/list"
+	says "doctor: hooks by kprobes, the log is gone, no IPv6 and no SYNs" 1 "^ok +hooks +by kprobes" -- doctor --seconds 0
 	echo 0 >"$host/proc/sys/kernel/ftrace_enabled"
 	says "doctor: kprobes disarmed by kernel.ftrace_enabled" 2 "^problem +hooks +kernel\.ftrace_enabled is 0" "do: sysctl kernel\.ftrace_enabled=1" -- doctor --seconds 0
 	echo 0 >"$host/sys/kernel/debug/kprobes/enabled"

@@ -62,8 +62,12 @@ check_counters() {
 		"if the balancer marks that segment, name it in segments; if not, clients forge, and nothing is to be done"
 	grew warning note toa_disagree && tell "options named another client than the one that counts, in an earlier segment or in the same one$(behind): the balancer passes on what clients write, or it is one of a chain" \
 		"leave in segments only those that the balancer writes, in opt_ipv4, opt_ipv6, opt_hostid and opt_bare only its kinds: toactl doctor --port N sees which; behind a chain, of which the first takes out what clients write: echo last > /sys/module/toa/parameters/pick"
-	grew warning note toa_syn_evicted && tell "handshakes were forgotten because others needed their slot: a SYN flood?" \
-		"if addresses are lost, load with a bigger syn_slots (it is $(parameter syn_slots))"
+	grew warning note toa_syn_evicted && case ,$(parameter segments), in
+	*,syn,*) tell "handshakes were forgotten because others needed their slot: a SYN flood?" \
+		"if addresses are lost, load with a bigger syn_slots (it is $(parameter syn_slots))" ;;
+	*) tell "addresses are lost, as accept queues were full" \
+		"a bigger backlog of the server, and net.core.somaxconn" ;;
+	esac
 	grew warning note toa_share_full && tell "addresses of a user's or a container's namespaces are lost, as they hold their share of the table or the slots" \
 		"if they are servers of yours: a smaller tenant_share (it is $(parameter tenant_share)) gives each more, 1 all; 0 gives nothing"
 	grew warning note toa_invalid && tell "options name addresses that nobody may claim" \

@@ -57,7 +57,7 @@ attached() {
 				print "ftrace and kprobes"
 			else if (ftrace)
 				print "ftrace"
-			else if (kprobes >= 5)
+			else if (kprobes >= 4)
 				print "kprobes"
 		}' by=ftrace "$enabled" by=kprobes -
 }

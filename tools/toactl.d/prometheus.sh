@@ -21,7 +21,7 @@ show_prometheus() {
 			help["ip6_address_free"] = "Connections with an IPv6 address gone."
 			help["toa_invalid"] = "Options that name an address nobody may claim."
 			help["toa_untrusted"] = "Options from senders that are not trusted."
-			help["toa_syn_evicted"] = "Handshakes forgotten because others needed their slot."
+			help["toa_syn_evicted"] = "Handshakes forgotten because others needed their slot, or there was none yet."
 			help["toa_table_full"] = "Connections whose addresses were lost because the table was full."
 			help["toa_alloc_failed"] = "Connections whose addresses were lost because memory was short."
 			help["toa_disagree"] = "Options that named another client than the one that counts."

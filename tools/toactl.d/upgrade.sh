@@ -32,9 +32,16 @@ way_back() {
 	return 1
 }
 
+# remember NAME [NAME]: which one is before the next one, or before the second one
+remember() {
+	echo "$*" >"$KEPT/before"
+}
+
 # before_this: the copy of the module that was loaded before this one
 before_this() {
-	for before in "$KEPT"/*.ko*; do
+	read -r before_name before_next 2>/dev/null <"$KEPT/before" || return 1
+	[ -z "$before_next" ] || [ "$before_next" = "$(loaded_name)" ] || return 1
+	for before in "$KEPT/$before_name".ko*; do
 		[ -e "$before" ] && ! is_loaded_one "$before" && echo "$before" && return
 	done
 	return 1
@@ -225,7 +232,7 @@ do_upgrade() {
 	if [ -n "$upgrade_prepare" ]; then
 		[ -z "$new_file$upgrade_force" ] || bad_usage "upgrade: --prepare stands alone"
 		old_file=$(way_back) || refuse "no file of the loaded module is left to keep"
-		keep "$old_file" || refuse "$KEPT cannot be written"
+		{ keep "$old_file" && remember "$(loaded_name)"; } || refuse "$KEPT cannot be written"
 		exit
 	fi
 
@@ -270,6 +277,7 @@ do_upgrade() {
 	handed=$?
 	keep "$new_file" || echo "toactl: upgrade: $KEPT cannot be written: keep $new_file, for the way back" >&2
 	keep_only "$old_name" "$(loaded_name)"
+	remember "$old_name" "$(loaded_name)"
 	echo "toa $old_version is replaced by $(file_text "$MODULE/version"), from $new_file"
 	if [ -n "$saved" ]; then
 		cat "$HANDOVER" >"$saved"
