@@ -11,7 +11,9 @@
 #include "toa_compat.h"
 #include "toa_path.h"
 
+#include <linux/if_ether.h>
 #include <linux/kprobes.h>
+#include <linux/skbuff.h>
 #include <linux/spinlock.h>
 
 enum {
@@ -82,11 +84,19 @@ static int on_syn(struct kprobe *kp, struct pt_regs *regs)
 	return 0;
 }
 
-static int on_syn_old(struct kprobe *kp, struct pt_regs *regs)
+static int on_syn_v4(struct kprobe *kp, struct pt_regs *regs)
 {
 	toa_syn((const struct sock *)toa_regs_arg(regs, 0),
 		(const struct sk_buff *)toa_regs_arg(regs, 1));
 	return 0;
+}
+
+/* tcp_v6_conn_request() hands those of IPv4 to tcp_v4_conn_request(). */
+static int on_syn_v6(struct kprobe *kp, struct pt_regs *regs)
+{
+	const struct sk_buff *skb = (const struct sk_buff *)toa_regs_arg(regs, 1);
+
+	return skb->protocol == htons(ETH_P_IP) ? 0 : on_syn_v4(kp, regs);
 }
 
 static bool getname_wanted(struct pt_regs *regs)
@@ -206,8 +216,8 @@ static const struct {
 	[TOA_HOOK_LATE] = { .entry = on_late },
 	[TOA_HOOK_REQUEST] = { .entry = on_request },
 	[TOA_HOOK_SYN] = { .entry = on_syn },
-	[TOA_HOOK_SYN_V4] = { .entry = on_syn_old },
-	[TOA_HOOK_SYN_V6] = { .entry = on_syn_old },
+	[TOA_HOOK_SYN_V4] = { .entry = on_syn_v4 },
+	[TOA_HOOK_SYN_V6] = { .entry = on_syn_v6 },
 };
 
 /* Of a hook that needs no return only rp.kp is used. */

@@ -208,6 +208,8 @@ static void run_time(const void *arg)
 
 	need_ipv6();
 	defaults();
+	if (strcmp(t->name, "late") == 0)
+		need_late();
 	snprintf(initial, sizeof(initial), "%.200s", value_of(t->name));
 	if (!t->shown || strcmp(t->shown, old->shown))
 		param_set(t->name, old->value);
@@ -268,8 +270,10 @@ static void all_at_load(const void *arg)
 	int fd;
 
 	(void)arg;
-	if (toa_loaded())
-		check_num(toa_unload(), 0);
+	if (!toa_loaded())
+		require(toa_load("") == 0);
+	need_late();
+	check_num(toa_unload(), 0);
 	check_num(toa_load("opt_ipv4=253,254 opt_ipv6=254 opt_hostid=28 opt_bare=28,29 "
 			   "nat64_getpeername=0 table_max=7 pick=last both=1 segments=syn,data "
 			   "late=1"), 0);

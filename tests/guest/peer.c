@@ -185,7 +185,7 @@ static void fastopen(const void *arg)
 	c.snd_nxt = c.isn + 6;
 	fd = server_accept(&s, NULL);
 	write_file(FASTOPEN_SYSCTL, "1");
-	require(fd >= 0);
+	need_fast_open(&s, fd);
 	check_peer(&s, &c, fd, t->carried, TOA_SEGMENT_SYN, __LINE__);
 	check(data_reads(fd, "first"));
 	require(conn_synack(&c, NULL));

@@ -391,6 +391,7 @@ static void late(const void *arg)
 	struct conn c;
 	int fd;
 
+	need_late();
 	server_open(&s, *(const enum kind *)arg, 5);
 	fd = server_connect(&s, &c, NULL, NULL);
 	param_set("late", "1");

@@ -132,6 +132,7 @@ void late_toggled(const void *arg)
 	struct conn c;
 
 	load_or_skip(m);
+	need_late();
 	stopping = 0;
 	server_open(&s, INET, 64);
 	require(stats_get(&before));

@@ -291,6 +291,8 @@ static void fastopen(const struct ways *t, const char *mode, bool with_cookie)
 	fastopen_listen(&s, t->kind, mode);
 	if (with_cookie && !get_cookie(&s, &o)) {
 		write_file(SYSCTL "tcp_fastopen", "1");
+		if (linux_before(4, 1))
+			test_skip("Linux before 4.1 sends cookies in an option for experiments");
 		test_fail(__FILE__, __LINE__, "no Fast Open cookie");
 		return;
 	}
@@ -302,7 +304,7 @@ static void fastopen(const struct ways *t, const char *mode, bool with_cookie)
 	/* No ACK has been sent yet. */
 	fd = server_accept(&s, NULL);
 	write_file(SYSCTL "tcp_fastopen", "1");
-	require(fd >= 0);
+	need_fast_open(&s, fd);
 	say(&said, 0, t->syn);
 	check_shown(&said, &s, &c, fd);
 	check(data_reads(fd, "first"));

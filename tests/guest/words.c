@@ -125,6 +125,8 @@ void configure(const char *params)
 	while ((word = strtok_r(rest, " ", &rest))) {
 		value = strchr(word, '=');
 		*value = 0;
+		if (strcmp(word, "late") == 0)
+			need_late();
 		param_set(word, value + 1);
 	}
 }
@@ -296,7 +298,7 @@ int fast_open_connect(enum kind kind, struct server *s, struct conn *c, const st
 	write_file(SYSCTL "tcp_fastopen", "1");
 	if (err)
 		test_skip("this kernel has no Fast Open (%s)", error_name(err));
-	require(fd >= 0);
+	need_fast_open(s, fd);
 	return fd;
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #ifndef SO_PEERNAME
@@ -308,6 +309,23 @@ const char *mapped(const char *v4_text)
 
 	snprintf(text, size, "[::ffff:%.*s]%s", (int)(colon - v4_text), v4_text, colon);
 	return text;
+}
+
+bool linux_before(int major, int minor)
+{
+	int got_major = 0, got_minor = 0;
+	struct utsname uts;
+
+	uname(&uts);
+	sscanf(uts.release, "%d.%d", &got_major, &got_minor);
+	return got_major < major || (got_major == major && got_minor < minor);
+}
+
+void need_fast_open(const struct server *s, int fd)
+{
+	if (fd < 0 && kind_v6(s->kind) && linux_before(3, 16))
+		test_skip("Linux before 3.16 has Fast Open for IPv4 only");
+	require(fd >= 0);
 }
 
 void write_file(const char *path, const char *text)

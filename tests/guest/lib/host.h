@@ -82,6 +82,11 @@ void reset(int fd);		/* close with RST */
 
 const char *addr_text(const struct sockaddr_storage *addr);
 const char *error_name(int err);
+/* Before that version of Linux? Vendors' kernels may have later features. */
+bool linux_before(int major, int minor);
+/* What a Fast Open SYN has made, -1 for nothing; skips the test if the kernel cannot. */
+void need_fast_open(const struct server *s, int fd);
+
 const char *peer_of(int fd);		/* getpeername */
 const char *peername_of(int fd);	/* SO_PEERNAME */
 const char *local_of(int fd);		/* getsockname */

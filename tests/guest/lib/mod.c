@@ -144,6 +144,17 @@ void param_set(const char *name, const char *value)
 	write_file(path, line);
 }
 
+void need_late(void)
+{
+	int fd = open(PARAMETERS "late", O_WRONLY | O_CLOEXEC);
+
+	require(fd >= 0);
+	if (write(fd, "1\n", 2) < 0 && errno == EOPNOTSUPP)
+		test_skip("late=1 needs a newer kernel");
+	close(fd);
+	param_set("late", "0");
+}
+
 long param_number(const char *name)
 {
 	char path[128], text[32] = "";
