@@ -23,7 +23,7 @@ bool toa_loaded(void);
 /* Parameters of the module that is loaded: files below PARAMETERS. */
 #define PARAMETERS "/sys/module/toa/parameters/"
 void param_set(const char *name, const char *value);
-/* Skips the test on kernels that do not count what a connection has received: late=1 is refused there. */
+/* Skips the test where late=1 is refused: the kernel does not count what a connection received. */
 void need_late(void);
 long param_number(const char *name);
 void toa_set_both(bool both);
