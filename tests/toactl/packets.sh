@@ -107,6 +107,11 @@ counted() {
 	parameter table_max 1005
 	says "status: the table is not nearly full" 0 "^problems +none" -- status
 	healthy
+	counters toa_syn_evicted 0 4
+	says "doctor: toa_syn_evicted, a flood" 1 "^note +toa_syn_evicted +is 4 .*: a SYN flood\?" -- doctor --seconds 0
+	parameter segments ack,data
+	says "doctor: toa_syn_evicted, SYNs are not looked at" 1 "^note +toa_syn_evicted +is 4 .*accept queues were full" -- doctor --seconds 0
+	healthy
 	for counted_row in toa_disagree toa_segment toa_share_full; do
 		counters $counted_row 0 4
 		says "doctor: $counted_row" 1 "^note +$counted_row +is 4 since" -- doctor --seconds 0
